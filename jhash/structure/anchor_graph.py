@@ -130,7 +130,7 @@ def rows_of_a(graph: AnchorGraph, block: int = BLOCK_ENTRIES) -> Iterator[tuple[
 def rows_of_product(
     left: scipy.sparse.csr_matrix, right: scipy.sparse.csr_matrix, block: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """(row number, columns, values) of each row of a sparse product; `block` bounds the entries that exist at a time."""
+    """(row number, columns, values) of each row of a sparse product; `block` bounds the entries held at a time."""
     lengths = np.diff(right.indptr)
     work = np.concatenate([[0], np.cumsum(left.astype(bool).astype(np.int64) @ lengths)])
     first = 0

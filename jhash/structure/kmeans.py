@@ -64,9 +64,8 @@ def kmeans(
         counts = np.bincount(nearest, minlength=centres)
         moved = int(np.count_nonzero(nearest != previous))
         if log is not None:
-            log(
-                f"k-means {update}/{iterations}: inertia {squared.sum(dtype=np.float64):.6g}, {moved} items moved, {reseeded} reseeded"
-            )
+            inertia = squared.sum(dtype=np.float64)
+            log(f"k-means {update}/{iterations}: inertia {inertia:.6g}, {moved} items moved, {reseeded} reseeded")
         if update == iterations:
             break
         far = _farthest_rows(nearest, squared, counts)
@@ -85,9 +84,9 @@ def kmeans(
 
 
 def nearest_centres(x: np.ndarray, centres: np.ndarray, p: int, *, block: int = 4096) -> tuple[np.ndarray, np.ndarray]:
-    """The p nearest of centres [M, F] to each row of x [N, F]: (index [N, p] int32, distance [N, p] float32, Euclidean).
+    """The p nearest of centres [M, F] to each row of x [N, F]: (index [N, p] int32, distance [N, p] float32).
 
-    Nearest first, equal distances by the smaller index. One matrix product names the candidates; the distances are
+    Distances are Euclidean; nearest first, equal distances by the smaller index. One matrix product names the candidates; the distances are
     then taken from the differences themselves, since |x|^2 - 2xc + |c|^2 cancels in float32.
 
     Raises InputError for fewer than p centres, another width, NaN or infinite values.

@@ -93,8 +93,8 @@ def weighted_pools(
 ) -> dict[str, np.ndarray]:
     """Pools of the anchor graph itself, for the ablation '+A' (Li et al. 2022, Table 2).
 
-    Positive are the items with A_ij > 0, negative those with A_ij = 0. Adds positive_weight [N, size] float32: A_ij over the largest
-    entry of row i, the item itself left out of both.
+    Positive are the items with A_ij > 0, negative those with A_ij = 0. Adds
+    positive_weight [N, size] float32: A_ij over the largest entry of row i, the item itself left out of both.
     """
     items = len(graph.index)
     positive, negative = _Pool(items, size, key, 0, weighted=True), _Pool(items, size, key, 1)
