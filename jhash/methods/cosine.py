@@ -1,0 +1,44 @@
+"""The features themselves, ranked by cosine similarity: what codes of any length are held against.
+
+No training steps and nothing learned, so `rows` and `loss` don't exist.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import optax
+
+from jhash.features import structure_view
+from jhash.types import Array, Key, Past, Stage, Table, TrainState, Tree
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """Fields: `structure_features`, 'mean' or 'flatten' over frames. There are no bits."""
+
+    bits: int = 0
+    structure_features: str = "mean"
+    columns: tuple[str, ...] = ("frames",)
+    real: bool = True
+
+    def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:
+        return [Stage("cosine", "train", len(tables["train"]), batch=1, steps=0, pass_steps=1)]
+
+    def prepare(
+        self, stage: Stage, past: Mapping[str, Past], tables: Mapping[str, Table], key: Key, scratch: Path
+    ) -> Tree:
+        return {}
+
+    def init(self, stage: Stage, past: Mapping[str, Past], context: Tree, example: Mapping[str, Array], key: Key):
+        return {}, {}
+
+    def optimizer(self, stage: Stage) -> optax.GradientTransformation:
+        return optax.identity()
+
+    def conclude(self, stage: Stage, context: Tree, state: TrainState) -> Tree:
+        return context
+
+    def encode(self, past: Mapping[str, Past], inputs: Mapping[str, Array], modality: str) -> Array:
+        """The view of the frames [B, T, C]: [B, C] or [B, T * C]."""
+        return structure_view(inputs["frames"], self.structure_features)

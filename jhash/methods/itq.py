@@ -1,0 +1,124 @@
+"""Iterative quantisation: PCA, then the rotation that brings the projections nearest to the corners of a cube.
+
+Gong and Lazebnik 2011, "Iterative quantization: a Procrustean approach to learning binary codes". No training steps:
+`prepare` does all the work, so `rows` and `loss` don't exist.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import chex
+import jax
+import numpy as np
+import optax
+import scipy.linalg
+
+from jhash.features import structure_view
+from jhash.types import Array, InputError, Key, Past, Stage, Table, TrainState, Tree
+
+BLOCK = 4096  # rows of features taken to float64 at a time
+LARGEST = 16384  # the widest covariance, 2 GB
+
+
+def pca(features: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean [F] and the `bits` leading eigenvectors [F, bits] of the covariance of features [N, F], in float64.
+
+    Features are read in blocks of rows and may be memory-mapped. Where there are fewer items than dimensions the
+    eigenvectors come from the products between items, [N, N], in place of the covariance.
+
+    Raises:
+        InputError: where the features span fewer dimensions than bits, or both N and F are too large.
+    """
+    chex.assert_rank(features, 2)
+    items, width = features.shape
+    if min(items, width) > LARGEST:
+        raise InputError(f"ITQ: expected features at most {LARGEST} wide, found {width}: take the mean over frames.")
+    mean = sum(block.sum(axis=0) for _, block in _blocks(features)) / items
+    if bits > min(width, items - 1):
+        raise InputError(
+            f"ITQ: expected at most {min(width, items - 1)} bits, as many as {items} items of {width} features have "
+            f"principal components, found {bits}."
+        )
+    size = min(items, width)
+    products = np.zeros((size, size))
+    for rows, block in _blocks(features):
+        block -= mean[None, :]
+        if width <= items:
+            products += block.T @ block
+        else:
+            for others, other in _blocks(features):
+                products[rows, others] = block @ (other - mean[None, :]).T
+    variances, axes = scipy.linalg.eigh(products, subset_by_index=[size - bits, size - 1])
+    if variances[0] <= 1e-12 * variances[-1]:
+        raise InputError(f"ITQ: expected features that vary in {bits} directions, found fewer.")
+    if width > items:
+        axes = sum((block - mean[None, :]).T @ axes[rows] for rows, block in _blocks(features)) / np.sqrt(variances)
+    return mean, axes[:, ::-1]
+
+
+def rotate(projected: np.ndarray, rotation: np.ndarray, *, iterations: int) -> np.ndarray:
+    """Alternately takes B = sgn(V R) and the R that minimises ||B - V R||²: Gong and Lazebnik 2011, Eq 2.
+
+    Args:
+        projected: V [N, K], centred.
+        rotation: the orthogonal R [K, K] to begin with.
+        iterations: 50 in the paper.
+
+    Returns:
+        R [K, K].
+    """
+    chex.assert_rank([projected, rotation], 2)
+    for _ in range(iterations):
+        codes = np.where(projected @ rotation >= 0, 1.0, -1.0)
+        left, _, right = np.linalg.svd(projected.T @ codes)
+        rotation = left @ right
+    return rotation
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """Fields: `bits`, at most the features' dimensions; `structure_features`, 'mean' or 'flatten' over frames."""
+
+    bits: int
+    structure_features: str = "mean"
+    iterations: int = 50
+    columns: tuple[str, ...] = ("frames",)
+    real: bool = False
+
+    def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:
+        return [Stage("itq", "train", len(tables["train"]), batch=1, steps=0, pass_steps=1)]
+
+    def prepare(
+        self, stage: Stage, past: Mapping[str, Past], tables: Mapping[str, Table], key: Key, scratch: Path
+    ) -> dict[str, np.ndarray]:
+        """`mean` [F] and `projection` [F, bits], PCA and rotation in one, both float32."""
+        features = tables[stage.table].map(self._view, self.columns, scratch / "features.npy")
+        mean, axes = pca(features, self.bits)
+        projected = np.concatenate([(block - mean[None, :]) @ axes for _, block in _blocks(features)])
+        start, _ = np.linalg.qr(np.asarray(jax.random.normal(key, (self.bits, self.bits)), np.float64))
+        projection = axes @ rotate(projected, start, iterations=self.iterations)
+        return {"mean": mean.astype(np.float32), "projection": projection.astype(np.float32)}
+
+    def init(self, stage: Stage, past: Mapping[str, Past], context: Tree, example: Mapping[str, Array], key: Key):
+        return {}, {}
+
+    def optimizer(self, stage: Stage) -> optax.GradientTransformation:
+        return optax.identity()
+
+    def conclude(self, stage: Stage, context: Tree, state: TrainState) -> Tree:
+        return context
+
+    def encode(self, past: Mapping[str, Past], inputs: Mapping[str, Array], modality: str) -> Array:
+        """[B, bits] from frames [B, T, C]."""
+        kept = past["itq"].kept
+        return (self._view(inputs) - kept["mean"][None, :]) @ kept["projection"]
+
+    def _view(self, inputs):
+        return structure_view(inputs["frames"], self.structure_features)
+
+
+def _blocks(features):
+    for start in range(0, len(features), BLOCK):
+        rows = slice(start, start + BLOCK)
+        yield rows, features[rows].astype(np.float64)
