@@ -114,13 +114,13 @@ def mcmsh_cluster_released(e_i, u_i, e_j, u_j):
 def mcmsh_similarity_pairs(h_i, h_j, s):
     """First term of Eq 10 as released, one sampled pair an anchor: h [B, K] each, s [B] in {-1, 0, 1} -> scalar."""
     b, k = np.shape(h_i)
-    return sum((s[i] - dot(h_i[i], h_j[i]) / k) ** 2 for i in range(b)) / b
+    return sum((float(s[i]) - dot(h_i[i], h_j[i]) / k) ** 2 for i in range(b)) / b
 
 
 def mcmsh_similarity_all_pairs(h, s):
     """First term of Eq 10 as printed: h [B, K], s [B, B]; all B² entries (the diagonal as given), divided by B."""
     b, k = np.shape(h)
-    return sum((dot(h[i], h[j]) / k - s[i][j]) ** 2 for i in range(b) for j in range(b)) / b
+    return sum((dot(h[i], h[j]) / k - float(s[i][j])) ** 2 for i in range(b) for j in range(b)) / b
 
 
 def mcmsh_quantisation_paper(h):
@@ -363,8 +363,8 @@ def dkph_bsim(sign, b_i, b_j, weight=None):
     n, k = np.shape(b_i)
     total = 0.0
     for i in range(n):
-        w = abs(sign[i]) if weight is None else weight[i]
-        total += w * (sign[i] - dot(b_i[i], b_j[i]) / k) ** 2
+        w = abs(float(sign[i])) if weight is None else float(weight[i])
+        total += w * (float(sign[i]) - dot(b_i[i], b_j[i]) / k) ** 2
     return total / n
 
 
@@ -373,7 +373,8 @@ def dkph_tsim_paper(t_i, c_i, c_j, sign, eta=0.1, margin=1.0):
     total = 0.0
     for i in range(len(t_i)):
         own, other = squared_distance(t_i[i], c_i[i]), squared_distance(t_i[i], c_j[i])
-        total += own + eta * abs(sign[i]) * (1 - sign[i]) * max(0.0, own - other + margin)
+        factor = abs(float(sign[i])) * (1 - float(sign[i]))
+        total += own + eta * factor * max(0.0, own - other + margin)
     return total / len(t_i)
 
 
@@ -385,8 +386,8 @@ def dkph_tsim_released(t_i, t_j, c_i, c_j, sign, eta=0.1, margin=0.5):
     for i in range(n):
         total += (squared_distance(t_i[i], c_i[i]) + squared_distance(t_j[i], c_j[i])) / d
         keep = 0.0 if sign[i] > 0 else 1.0
-        own = math.sqrt(squared_distance(t_i[i], [keep * v for v in c_i[i]]))
-        other = math.sqrt(squared_distance(t_i[i], [keep * v for v in c_j[i]]))
+        own = math.sqrt(squared_distance(t_i[i], [keep * float(v) for v in c_i[i]]))
+        other = math.sqrt(squared_distance(t_i[i], [keep * float(v) for v in c_j[i]]))
         total += eta * max(0.0, own - other + margin)
     return total / n
 

@@ -1,6 +1,7 @@
 """The oracles themselves, held to values worked out by hand."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import oracles
@@ -342,3 +343,126 @@ def test_dkph_tsim_released_keeps_a_constant_for_positives():
 def test_dkph_totals():
     assert oracles.dkph_total_teacher(3.0) == 3
     assert oracles.dkph_total_student(1, 1, 1) == pytest.approx(1 + 0.11 + 0.9)
+
+
+# --- both hands together ------------------------------------------------------------------------------------------
+
+
+def torch_gates(arrays, name, x, a, groups, units):
+    """The oracles' gates with the weights of the PyTorch program: x [B, a, p] -> [B, a, p]."""
+
+    def weight(key, turn=None):
+        value = arrays[f"weight/{name}.units.{key}"].astype(np.float64)
+        return value if turn is None else value.transpose(turn)
+
+    def mask(key, kind):
+        turn = (1, 0) if kind is oracles.mcmsh_mask_long else (2, 1, 0)
+        w = {
+            "reduce": weight(f"{key}.reduce.weight", turn),
+            "expand": weight(f"{key}.expand.weight", turn),
+            "reduce_scale": weight(f"{key}.reduce_norm.weight"),
+            "reduce_bias": weight(f"{key}.reduce_norm.bias"),
+            "expand_scale": weight(f"{key}.expand_norm.weight"),
+            "expand_bias": weight(f"{key}.expand_norm.bias"),
+        }
+        return (lambda v: kind(v, w)) if kind is oracles.mcmsh_mask_long else (lambda v: kind(v, w, groups))
+
+    kinds = [oracles.mcmsh_mask_long, oracles.mcmsh_mask_middle, oracles.mcmsh_mask_short]
+    total = 0
+    for u in range(units):
+        before, after = (
+            (weight(f"{u}.{place}.weight", (1, 0)), weight(f"{u}.{place}.bias")) for place in ("before", "after")
+        )
+        masks = [mask(f"{u}.gates.{g}", kind) for g, kind in enumerate(kinds if units == 1 else kinds[u : u + 1])]
+        total = total + oracles.mcmsh_gate_unit(x, before, masks, after)
+    return total
+
+
+@pytest.mark.parametrize(("variant", "units"), [("released", 3), ("paper", 1)])
+def test_mcmsh_oracles_rebuild_the_torch_network(variant, units):
+    arrays = np.load(Path(__file__).parent / "parity" / f"mcmsh_{variant}.npz", allow_pickle=False)
+
+    def layer(name):
+        return arrays[f"weight/{name}.weight"].T.astype(np.float64), arrays[f"weight/{name}.bias"].astype(np.float64)
+
+    def mlp(name, x):
+        return oracles.mcmsh_mlp(x, *layer(f"{name}.layers.0"), *layer(f"{name}.layers.3"))
+
+    x = oracles.relu(oracles.dense(arrays["input/frames"][0], *layer("project")))
+    _, frames, width = x.shape
+    z = mlp("token_mlp", x.transpose(0, 2, 1))
+    x = x + torch_gates(arrays, "token_gates", z, width, 1, units).transpose(0, 2, 1)
+    x = x + torch_gates(arrays, "channel_gates", mlp("channel_mlp", x), frames, 4, units)
+    e = torch_gates(arrays, "last_gates", x, frames, 4, units)
+    np.testing.assert_allclose(e, arrays["train/anchor/e"], rtol=1e-9, atol=1e-10)
+    if variant == "paper":
+        h = oracles.mcmsh_hash_paper(e, *layer("hash"))[0]
+    else:
+        h = oracles.mcmsh_hash_released(e, *layer("hash"), epoch=int(arrays["input/epoch"]))[0]
+    np.testing.assert_allclose(h, arrays["train/anchor/h"], rtol=1e-9, atol=1e-10)
+
+
+def test_mcmsh_oracles_give_the_torch_losses():
+    arrays = np.load(Path(__file__).parent / "parity" / "mcmsh_released.npz", allow_pickle=False)
+    roles = ["anchor", "partner", "positive", "negative1", "negative2"]
+    h = [arrays[f"train/{role}/h"] for role in roles]
+    e_i, e_j = arrays["train/anchor/e"], arrays["train/partner/e"]
+    terms = {
+        "cluster": oracles.mcmsh_cluster_released(e_i, arrays["input/u_i"], e_j, arrays["input/u_j"]),
+        "similarity": oracles.mcmsh_similarity_pairs(h[0], h[1], arrays["input/signs"]),
+        "quantisation": oracles.mcmsh_quantisation_released(h[0], h[1]),
+        "quadruplet": oracles.mcmsh_quadruplet(h[0], *h[2:], oracles.mcmsh_margins(8), arrays["input/has_negative"]),
+    }
+    terms["total"] = oracles.mcmsh_total_released(**terms)
+    for name, value in terms.items():
+        assert value == pytest.approx(float(arrays[f"loss/held/{name}"]), rel=1e-9), name
+
+
+def test_mcmsh_oracles_give_the_torch_losses_as_printed():
+    arrays = np.load(Path(__file__).parent / "parity" / "mcmsh_paper.npz", allow_pickle=False)
+    h = [arrays[f"train/{role}/h"] for role in ("anchor", "positive", "negative1", "negative2")]
+    terms = {
+        "cluster": oracles.mcmsh_cluster_paper(arrays["train/anchor/e"], arrays["input/u_i"]),
+        "similarity": oracles.mcmsh_similarity_paper(h[0], arrays["input/matrix"]),
+        "quadruplet": oracles.mcmsh_quadruplet(*h, oracles.mcmsh_margins(8), arrays["input/has_negative"]),
+    }
+    terms["total"] = oracles.mcmsh_total_paper(**terms)
+    for name, value in terms.items():
+        assert value == pytest.approx(float(arrays[f"loss/paper/{name}"]), rel=1e-9), name
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_dkph_oracles_rebuild_the_torch_student(variant):
+    arrays = np.load(Path(__file__).parent / "parity" / "dkph_student.npz", allow_pickle=False)
+
+    def layer(name):
+        return arrays[f"weight/{name}.weight"].T.astype(np.float64), arrays[f"weight/{name}.bias"].astype(np.float64)
+
+    def norm(name):
+        return arrays[f"weight/encoder.{name}.a"], arrays[f"weight/encoder.{name}.b"]
+
+    attention = [layer(f"encoder.attention.{name}") for name in ("query", "key", "value", "output")]
+    embeddings, codes, rebuilt = [], [], []
+    for masked in arrays["input/masked"]:
+        x = oracles.dense(masked, *layer("encoder.project")) + oracles.dkph_positions(*masked.shape[1:2], 16)
+        t = oracles.dkph_block(
+            x, norm("norm1"), attention, norm("norm2"), layer("encoder.dense1"), layer("encoder.dense2")
+        )
+        before = oracles.dkph_hash_layer(t, *layer("hash"))
+        b = oracles.dkph_sign_paper(before) if variant == "paper" else oracles.dkph_sign_released(before)
+        embeddings.append(oracles.mean_over_frames(t))
+        codes.append(b)
+        rebuilt.append(oracles.dkph_decoder(oracles.dense(t, *layer("temporal")), b, *layer("decoder")))
+    np.testing.assert_allclose(rebuilt[0], arrays[f"output/{variant}/rebuilt"], rtol=1e-6, atol=1e-6)
+
+    sign, c_i, c_j = arrays[f"input/{variant}/sign"], arrays["input/c_i"], arrays["input/c_j"]
+    terms = {
+        "reconstruction": oracles.dkph_reconstruction(np.concatenate(arrays["input/clean"]), np.concatenate(rebuilt)),
+        "bsim": oracles.dkph_bsim(sign, *codes),
+        "tsim": oracles.dkph_tsim_paper(embeddings[0], c_i, c_j, sign)
+        if variant == "paper"
+        else oracles.dkph_tsim_released(*embeddings, c_i, c_j, sign),
+    }
+    terms["total"] = oracles.dkph_total_student(**terms)
+    for name, value in terms.items():
+        assert value == pytest.approx(float(arrays[f"loss/{variant}/{name}"]), rel=1e-6), name

@@ -1,0 +1,169 @@
+"""Makes the small .npz files beside it, against which the library is held without torch.
+
+    python tests/parity/make_arrays.py
+
+Everything is computed in float64 from inputs and weights that float32 holds exactly, so that a comparison in float32
+sees little but the rounding of one side (gradients are stored in float32). No dropout. Names: `weight/<parameter>`,
+`buffer/<buffer>`, `grad/<case>/<parameter>`, `loss/<case>/<term>`; the layouts are torch's: dense [out, in],
+convolution [out, in / groups, width].
+"""
+
+from pathlib import Path
+
+import numpy as np
+import reference_dkph as dkph
+import reference_mcmsh as mcmsh
+import torch
+
+FOLDER = Path(__file__).resolve().parent
+BATCH, FRAMES, CHANNELS, WIDTH, BITS = 6, 7, 24, 16, 8
+
+
+def exact(values):
+    """Rounds to float32 and returns float64: both sides then start from the same numbers."""
+    return torch.as_tensor(values).float().double()
+
+
+def draw(generator, *shape):
+    return exact(torch.randn(*shape, generator=generator, dtype=torch.float64))
+
+
+def fill(model, generator):
+    """Random weights and running statistics, so that no scale is 1 and no shift 0."""
+    for name, parameter in model.named_parameters():
+        noise = draw(generator, *parameter.shape)
+        if parameter.ndim > 1:
+            noise = noise / (parameter[0].numel() ** 0.5)
+        elif name.endswith(("norm.weight", ".a")):
+            noise = 1 + 0.2 * noise
+        else:
+            noise = 0.2 * noise
+        parameter.data = exact(noise)
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.copy_(exact(0.2 * draw(generator, *buffer.shape)))
+        elif name.endswith("running_var"):
+            buffer.copy_(exact(1 + 0.3 * draw(generator, *buffer.shape).abs()))
+    return model.double()
+
+
+def state(model):
+    """Weights and the buffers that are no counters."""
+    arrays = {f"weight/{name}": p for name, p in model.named_parameters()}
+    return arrays | {f"buffer/{n}": b.clone() for n, b in model.named_buffers() if b.is_floating_point()}
+
+
+def losses_and_gradients(case, model, terms, only=None):
+    """The loss terms of one case and the gradient of its total in every parameter, or in those named."""
+    model.zero_grad()
+    terms["total"].backward()
+    arrays = {f"loss/{case}/{name}": value for name, value in terms.items()}
+    zero = torch.zeros(())
+    named = [(n, p) for n, p in model.named_parameters() if only is None or n in only]
+    return arrays | {f"grad/{case}/{n}": zero if p.grad is None else p.grad for n, p in named}
+
+
+def save(name, arrays):
+    arrays = {key: np.asarray(torch.as_tensor(value).detach()) for key, value in arrays.items()}
+    floats = ("weight/", "buffer/", "input/", "grad/")  # but for the gradients, float32 holds these exactly
+    arrays = {k: v.astype(np.float32) if k.startswith(floats) else v for k, v in arrays.items()}
+    np.savez_compressed(FOLDER / name, **arrays)
+    print(name, (FOLDER / name).stat().st_size, "bytes")
+
+
+def mcmsh_arrays(variant, seed):
+    generator = torch.Generator().manual_seed(seed)
+    model = fill(mcmsh.McMlp(FRAMES, CHANNELS, WIDTH, BITS, reduction=4, dropout=0.0, variant=variant), generator)
+    frames = draw(generator, 5, BATCH, FRAMES, CHANNELS)
+    u_i, u_j = draw(generator, BATCH, WIDTH), draw(generator, BATCH, WIDTH)
+    signs = torch.tensor([1.0, -1.0, 1.0, -1.0, -1.0, 1.0]).double()
+    matrix = draw(generator, BATCH, BATCH).sign() * (draw(generator, BATCH, BATCH) > 0)
+    matrix = torch.triu(matrix, 1) + torch.triu(matrix, 1).T + torch.eye(BATCH, dtype=torch.float64)
+    has_negative = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0, 1.0]).double()
+    epoch = 3
+    arrays = {"input/frames": frames, "input/u_i": u_i, "input/u_j": u_j, "input/signs": signs}
+    arrays |= {"input/matrix": matrix, "input/has_negative": has_negative, "input/epoch": torch.tensor(epoch)}
+    arrays |= state(model)
+
+    model.eval()
+    e, y = model(frames[0])
+    arrays |= {"eval/e": e, "eval/y": y, "eval/h": model.relaxed(y, epoch)}
+    before = {n: b.clone() for n, b in model.named_buffers()}
+    model.train()
+    if variant == "paper":
+        terms = mcmsh.paper_losses(model, [frames[0], *frames[2:]], u_i, matrix, has_negative)
+        arrays |= losses_and_gradients("paper", model, terms)
+    else:
+        for case in ("held", "released"):
+            model.load_state_dict(before, strict=False)
+            terms = mcmsh.losses(model, frames, u_i, u_j, signs, has_negative, epoch, quantisation_gradient=case)
+            only = None if case == "held" else ("project.weight", "hash.weight", "hash.bias")
+            arrays |= losses_and_gradients(case, model, terms, only)
+        arrays |= {f"after/{n}": b.clone() for n, b in model.named_buffers() if b.is_floating_point()}
+    for n, role in enumerate(["anchor", "partner", "positive", "negative1", "negative2"]):
+        e, y = model(frames[n])
+        arrays |= {f"train/{role}/e": e, f"train/{role}/h": model.relaxed(y, epoch)}
+    save(f"mcmsh_{variant}.npz", arrays)
+
+
+def clear_of_the_jumps(x):
+    """No pre-activation so near 0 or ±1 that float32 could fall on the other side."""
+    for jump in (-1.0, 0.0, 1.0):
+        if float((x.detach() - jump).abs().min()) < 1e-4:
+            raise SystemExit(f"a pre-activation lies within 1e-4 of {jump}: choose another seed")
+
+
+def dkph_teacher_arrays(seed):
+    arrays = {}
+    for sign in ("paper", "released"):
+        generator = torch.Generator().manual_seed(seed)
+        model = fill(dkph.Teacher(FRAMES, CHANNELS, WIDTH, 4 * WIDTH, 12, dropout=0.0, sign=sign), generator)
+        masked, clean = draw(generator, BATCH, FRAMES, CHANNELS), draw(generator, BATCH, FRAMES, CHANNELS)
+        t, rebuilt = model(masked)
+        clear_of_the_jumps(model.hash(t))
+        arrays |= {"input/masked": masked, "input/clean": clean, "output/t": t, f"output/{sign}/rebuilt": rebuilt}
+        arrays |= state(model) | losses_and_gradients(sign, model, dkph.teacher_losses(model, masked, clean))
+    save("dkph_teacher.npz", arrays)
+
+
+def dkph_student_arrays(seed):
+    arrays = {}
+    for variant in ("paper", "released"):
+        generator = torch.Generator().manual_seed(seed)
+        model = fill(dkph.Student(FRAMES, CHANNELS, WIDTH, 4 * WIDTH, BITS, dropout=0.0, sign=variant), generator)
+        masked, clean = draw(generator, 2, BATCH, FRAMES, CHANNELS), draw(generator, 2, BATCH, FRAMES, CHANNELS)
+        c_i, c_j = draw(generator, BATCH, WIDTH), draw(generator, BATCH, WIDTH)
+        sign = torch.tensor([1.0, -1.0, 0.0, -1.0, 1.0, -1.0]).double()
+        if variant == "released":  # a pair that found no partner of its kind counts as a negative of full weight
+            sign = torch.where(sign == 0, -1.0, sign)
+        t, b, latent, rebuilt = model(masked[0])
+        clear_of_the_jumps(torch.cat([model.hash(model(x)[0].flatten(1)) for x in masked]))
+        arrays |= {"input/masked": masked, "input/clean": clean, "input/c_i": c_i, "input/c_j": c_j}
+        arrays |= {f"input/{variant}/sign": sign, "output/t": t, "output/latent": latent}
+        arrays |= {f"output/{variant}/b": b, f"output/{variant}/rebuilt": rebuilt} | state(model)
+        terms = dkph.student_losses(model, *masked, *clean, c_i, c_j, sign, sign.abs(), tsim=variant)
+        arrays |= losses_and_gradients(variant, model, terms)
+    save("dkph_student.npz", arrays)
+
+
+def check_parameter_counts():
+    """The counts the papers and their programs give, at full size."""
+
+    def count(model):
+        return sum(p.numel() for p in model.parameters())
+
+    for r, expected in {2: 1_877_429, 8: 1_777_973, 16: 1_761_397, 32: 1_753_109}.items():
+        assert count(mcmsh.McMlp(reduction=r)) == expected, r
+    assert count(mcmsh.McMlp(frames=30, channels=2048)) == 1_242_460
+    assert count(mcmsh.McMlp(variant="none")) == 1_330_767
+    assert count(dkph.Teacher()) == 2_399_872
+    for bits, expected in {16: 2_014_752, 32: 2_186_816, 64: 2_530_944}.items():
+        assert count(dkph.Student(bits=bits)) == expected, bits
+
+
+if __name__ == "__main__":
+    check_parameter_counts()
+    mcmsh_arrays("released", seed=1)
+    mcmsh_arrays("paper", seed=2)
+    dkph_teacher_arrays(seed=3)
+    dkph_student_arrays(seed=4)
