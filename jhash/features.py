@@ -1,9 +1,11 @@
 """From raw columns to model inputs, and from frames to what the structures see. Pure functions."""
 
 import chex
+import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jhash.types import Array
+from jhash.types import Array, InputError, Table
 
 
 def structure_view(frames: Array, kind: str) -> Array:
@@ -21,3 +23,86 @@ def structure_view(frames: Array, kind: str) -> Array:
     if kind == "flatten":
         return frames.reshape(frames.shape[0], -1)
     raise ValueError(f"structure view {kind!r}: expected 'mean' or 'flatten'")
+
+
+def frame_positions(stored: int, wanted: int) -> np.ndarray:
+    """Which `wanted` of `stored` frames to keep: evenly spread, the first and the last among them, int64 [wanted].
+
+    A clip shorter than `wanted` repeats frames in order.
+    """
+    if stored < 1 or wanted < 1:
+        raise ValueError(f"frame_positions: expected at least one frame, found stored {stored}, wanted {wanted}")
+    return np.rint(np.linspace(0, stored - 1, wanted)).astype(np.int64)
+
+
+def sample_frames(frames: Array, number: int) -> Array:
+    """[B, T, C] -> [B, number, C], frames evenly spread over the clip; NumPy stays NumPy."""
+    chex.assert_rank(frames, 3)
+    return frames[:, frame_positions(frames.shape[1], number)]
+
+
+def sqrt_counts(frames: Array) -> Array:
+    """Square roots of event counts, float32, any shape: the variance of a Poisson count no longer grows with it."""
+    return jnp.sqrt(jnp.asarray(frames, jnp.float32))
+
+
+def normalise_pose(joints: Array) -> Array:
+    """Joints [B, T, J, D] -> [B, T, J * D]: each clip centred on its mean joint and scaled to unit standard deviation.
+
+    Position in the picture and size of the person go; the movement of the whole body within the clip stays.
+    """
+    chex.assert_rank(joints, 4)
+    joints = jnp.asarray(joints, jnp.float32)
+    centred = joints - joints.mean(axis=(1, 2), keepdims=True)
+    scale = jnp.sqrt(jnp.square(centred).mean(axis=(1, 2, 3), keepdims=True))
+    return (centred / jnp.maximum(scale, 1e-6)).reshape(*joints.shape[:2], -1)
+
+
+@jax.jit
+def _sums(frames: Array, pivot: Array) -> tuple[Array, Array]:
+    """Over a block's frames: the sums of (x - pivot) and of its square, each [C]."""
+    difference = frames.astype(jnp.float32) - pivot[None, None]
+    return difference.sum(axis=(0, 1)), jnp.square(difference).sum(axis=(0, 1))
+
+
+def fit_normalisation(table: Table, kind: str, *, floor: float = 0.1, block: int = 256) -> dict[str, np.ndarray]:
+    """Shift and scale [C], float32, from all frames of a table, read `block` items at a time.
+
+    Args:
+        table: the training part; its column `frames` is [N, T, C].
+        kind: 'none' (0 and 1); 'standard' (each dimension to mean 0 and standard deviation 1); 'centre' (mean 0, then
+            one scale for all dimensions, so that the root mean square of an entry is 1).
+        floor: with 'standard', no standard deviation counts as less than this share of their root mean square, so that
+            a dimension which hardly ever moves isn't blown up to the size of the others.
+        block: items read at once.
+
+    Returns:
+        `shift` and `scale`, for `normalise`.
+    """
+    if kind not in ("none", "standard", "centre"):
+        raise InputError(f"data.normalise: expected 'none', 'standard' or 'centre', found {kind!r}.")
+    frames, width = len(table) * table.columns["frames"].shape[0], table.columns["frames"].shape[1]
+    if kind == "none":
+        return {"shift": np.zeros(width, np.float32), "scale": np.ones(width, np.float32)}
+    first = table.read(np.arange(min(block, len(table))), ["frames"])["frames"]
+    pivot = first.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+    total, square = np.zeros(width), np.zeros(width)
+    for start in range(0, len(table), block):
+        values = table.read(np.arange(start, min(start + block, len(table))), ["frames"])["frames"]
+        for sum_, part in zip((total, square), _sums(values, pivot), strict=True):
+            sum_ += np.asarray(part, np.float64)
+    variance = np.maximum(square / frames - np.square(total / frames), 0.0)
+    rms = np.sqrt(variance.mean())
+    if rms == 0.0:
+        deviation = np.ones(width)
+    elif kind == "centre":
+        deviation = np.full(width, rms)
+    else:
+        deviation = np.maximum(np.sqrt(variance), floor * rms)
+    return {"shift": (pivot + total / frames).astype(np.float32), "scale": (1.0 / deviation).astype(np.float32)}
+
+
+def normalise(frames: Array, shift: Array, scale: Array) -> Array:
+    """(frames - shift) * scale in float32, [B, T, C] with shift and scale [C]; NumPy stays NumPy."""
+    chex.assert_rank([frames, shift, scale], [3, 1, 1])
+    return (frames.astype(np.float32) - shift[None, None]) * scale[None, None]

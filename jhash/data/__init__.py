@@ -1,0 +1,1 @@
+"""Where items come from: tables in memory and on disk, the published files, the shipped samples."""

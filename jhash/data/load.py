@@ -1,0 +1,197 @@
+"""From the `data` part of a config to the tables that a run trains on, queries with and searches in."""
+
+import dataclasses
+import difflib
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from jhash.data import files, published, samples, splits, validate
+from jhash.data.source import ArrayTable, RecordTable, Subset, Transformed, resident
+from jhash.features import fit_normalisation, normalise, sample_frames
+from jhash.types import InputError, Table
+
+COMMON = {
+    "name": "",
+    "normalise": "none",  # 'none' | 'standard' | 'centre', fitted to the training part's frames
+    "frames": 0,  # frames sampled evenly from each clip; 0: all that are stored
+    "fold": "",  # '2/5': the second fifth of the training part is the query set; the test part is not opened
+    "validation": 0.0,  # this share of the training part becomes the table 'validation', to choose the best step by
+}
+PUBLISHED = {"dir": "", "format": "h5", "storage": "float32"}  # 'h5' | 'array_record'; its precision on disk
+FIELDS = {
+    "nmnist": {},
+    "jhmdb": {},
+    "fcvid": PUBLISHED,
+    "activitynet": PUBLISHED,
+    "yfcc": PUBLISHED | {"queries": 1000},
+    "files": {
+        "train": "",
+        "query": "",
+        "database": "",  # '': the training part
+        "train_labels": "",  # '': in the same file as the frames
+        "query_labels": "",
+        "database_labels": "",
+        "frames_array": "frames",
+        "labels_array": "labels",
+        "split_array": "",  # an array [N] of the training file …
+        "query_values": (),  # … whose items with one of these values are the queries
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """What a run reads. `tables` holds 'train', 'query', 'database' and, where asked for, 'validation'."""
+
+    name: str
+    tables: Mapping[str, Table]
+    self_in_database: bool  # the queries stand in the database and find themselves
+    modality: str
+    normalisation: Mapping[str, np.ndarray]  # shift [C] and scale [C], already applied to the tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """A dataset's parts, not yet opened: a part that is never asked for is never read."""
+
+    train: Callable[[], Table]
+    query: Callable[[], Table]
+    database: Callable[[], Table] | None = None  # None: the training part, or the queries where they search themselves
+    self_in_database: bool = False
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `config.data` with the defaults of its dataset filled in.
+
+    Raises:
+        InputError: an unknown dataset or field, or a value of another type.
+    """
+    given = dict(config.items())
+    name = given.get("name", "")
+    if name not in FIELDS:
+        raise InputError(f"data.name: expected one of {', '.join(FIELDS)}, found {name!r}{_near(name, FIELDS)}.")
+    known = COMMON | FIELDS[name]
+    for field, value in given.items():
+        if field not in known:
+            raise InputError(f"data.{field}: {name} has no such field{_near(field, known)}.")
+        wanted = type(known[field])
+        if wanted is float and type(value) is int:
+            given[field] = float(value)
+        elif not isinstance(value, (tuple, list) if wanted is tuple else wanted):
+            raise InputError(f"data.{field}: expected {wanted.__name__}, found {value!r}.")
+    return known | given
+
+
+def _near(word: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(str(word), known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def load_dataset(
+    config: Mapping[str, Any], seed: int, normalisation: Mapping[str, np.ndarray] | None = None
+) -> Dataset:
+    """Opens, splits, checks and normalises a dataset. Frames come out as float32 [N, T, C].
+
+    Args:
+        config: `config.data`, a ConfigDict or dict with the fields above.
+        seed: draws folds, the validation share and YFCC's queries.
+        normalisation: shift and scale of an earlier run, for data which that run's model is to encode; None fits them.
+
+    Raises:
+        InputError: one sentence on what is missing or wrong.
+    """
+    config = complete(config)
+    parts = _parts(config, seed)
+    opened = {"train": parts.train()}
+    everything = np.arange(len(opened["train"]))
+    rows = {"train": everything}  # which rows of the training part serve as what
+    if config["fold"]:
+        validate.check_labelled(list(opened.values()), "data.fold")
+        rows["query"], rows["train"] = splits.fold_rows(len(everything), config["fold"], seed)
+    else:
+        opened["query"] = parts.query()
+        if parts.database is not None:
+            opened["database"] = parts.database()
+    if not parts.self_in_database or config["fold"]:
+        rows |= {} if "database" in opened else {"database": rows["train"]}
+    if config["validation"] != 0.0:
+        held, rest = splits.validation_rows(len(rows["train"]), config["validation"], seed)
+        rows["validation"], rows["train"] = rows["train"][held], rows["train"][rest]
+    _check(opened)
+
+    sampled = {part: _sampled(table, config["frames"]) for part, table in opened.items()}
+    if normalisation is None:
+        normalisation = fit_normalisation(_part(sampled["train"], rows["train"], "train"), config["normalise"])
+    tables = {part: _normalised(table, normalisation) for part, table in sampled.items()}
+    whole = tables["train"]
+    tables |= {part: _part(whole, chosen, part) for part, chosen in rows.items()}
+    tables.setdefault("database", tables["query"])
+    return Dataset(
+        name=config["name"],
+        tables=tables,
+        self_in_database=parts.self_in_database and not config["fold"],
+        modality="video",
+        normalisation=normalisation,
+    )
+
+
+def _parts(config: Mapping[str, Any], seed: int) -> Parts:
+    name = config["name"]
+    if name in ("nmnist", "jhmdb"):
+        sample = getattr(samples, name)
+        return Parts(train=lambda: sample("train"), query=lambda: sample("test"))
+    if name == "files":
+        return Parts(**files.parts(config))
+    part = published.opener(config)
+    if name == "fcvid":
+        return Parts(train=lambda: part("train"), query=lambda: part("test"), self_in_database=True)
+    if name == "activitynet":
+        return Parts(train=lambda: part("train"), query=lambda: part("query"), database=lambda: part("test"))
+
+    def drawn(which: int, role: str) -> Table:
+        test = part("test")
+        return Subset(test, splits.query_rows(len(test), config["queries"], seed)[which], f"{test.name} ({role})")
+
+    return Parts(train=lambda: part("train"), query=lambda: drawn(0, "queries"), database=lambda: drawn(1, "database"))
+
+
+def _check(opened: Mapping[str, Table]) -> None:
+    """Every number of every part, but what a conversion has checked already."""
+    for part, table in opened.items():
+        validate.check_shape(table, None if part == "train" else opened["train"])
+        source = table.table if isinstance(table, Subset) else table
+        if not isinstance(source, RecordTable):
+            validate.check_table(table)
+    labelled = {part: table for part, table in opened.items() if "labels" in table.columns}
+    widths = {table.name: table.columns["labels"].shape[0] for table in labelled.values()}
+    if len(set(widths.values())) > 1:
+        raise InputError(f"labels must have one column a class, the same in every part, found {widths}.")
+
+
+def _sampled(table: Table, frames: int) -> Table:
+    """The table with `frames` evenly spread frames a clip, 0 for all."""
+    if frames < 0:
+        raise InputError(f"data.frames: expected a number of frames, or 0 for all that are stored, found {frames}.")
+    return Transformed(table, functools.partial(sample_frames, number=frames)) if frames else table
+
+
+def _normalised(table: Table, normalisation: Mapping[str, np.ndarray]) -> Table:
+    """The table in float32, shifted and scaled; in memory where its frames already were."""
+    shift, scale = (np.asarray(normalisation[key], np.float32) for key in ("shift", "scale"))
+    width = table.columns["frames"].shape[1]
+    if shift.shape != (width,) or scale.shape != (width,):
+        raise InputError(f"{table.name}: frames are {width} wide, but the model's normalisation is {len(shift)} wide.")
+    plain = not shift.any() and (scale == 1.0).all()
+    if plain and table.columns["frames"].dtype == np.float32:
+        return table
+    done = Transformed(table, lambda frames: normalise(frames, shift, scale))
+    source = table.table if isinstance(table, Transformed) else table
+    in_memory = isinstance(source, ArrayTable) and not isinstance(source.arrays["frames"], np.memmap)
+    return resident(done) if in_memory else done
+
+
+def _part(table: Table, rows: np.ndarray, part: str) -> Table:
+    return table if len(rows) == len(table) else Subset(table, rows, f"{table.name} ({part})")
