@@ -12,7 +12,7 @@ import numpy as np
 Array = jax.Array
 Key = jax.Array
 Tree = Any
-Rows = Mapping[str, Array]  # role -> [B] row numbers ('item', 'partner', ...) or [B] facts about them ('sign')
+Rows = Mapping[str, Array]  # role -> [B]: int32 are rows to read ('item', 'partner'), float or bool are facts ('sign')
 Batch = Mapping[str, Mapping[str, Array]]  # role -> column -> [B, ...]
 
 
@@ -93,6 +93,7 @@ class Method(Protocol):
     """A frozen dataclass: fields are hyper-parameters, methods are pure functions."""
 
     bits: int
+    columns: Sequence[str]  # what loss and encode read of an item: ('frames',)
     real: bool = False  # True: encode gives vectors for cosine similarity, not for signs (the ceiling row)
 
     def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:

@@ -1,0 +1,94 @@
+"""Data parallelism in one file: pmap, the axis name, gather, replicate, shard. Nobody else knows it is pmap."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jhash.types import Across, Array, InputError, Tree
+
+AXIS = "devices"
+
+
+def _gather(tree: Tree) -> Tree:
+    return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, AXIS, axis=0, tiled=True), tree)
+
+
+def _mean(tree: Tree) -> Tree:
+    return jax.lax.pmean(tree, AXIS)
+
+
+def _places(rows: int) -> Array:
+    return jax.lax.axis_index(AXIS) * rows + jnp.arange(rows)
+
+
+def _same(tree: Tree) -> Tree:
+    return tree
+
+
+ALONE = Across(gather=_same, mean=_same, places=jnp.arange, axis=None)
+TOGETHER = Across(gather=_gather, mean=_mean, places=_places, axis=AXIS)
+
+
+def across(devices: int) -> Across:
+    """The view that one of `devices` devices has of the whole batch."""
+    return ALONE if devices == 1 else TOGETHER
+
+
+def count(asked: int, batch: int) -> int:
+    """Devices to use: those asked for, or with 0 as many of the local ones as divide the batch."""
+    local = jax.local_device_count()
+    if asked > local:
+        raise InputError(f"config.devices: expected at most the {local} devices here, found {asked}")
+    if asked and batch % asked:
+        raise InputError(f"config.devices: expected a number that divides the batch of {batch}, found {asked}")
+    return asked or max(n for n in range(1, local + 1) if batch % n == 0)
+
+
+def local_rows(tree: Tree, devices: int) -> Tree:
+    """Inside a compiled step: the rows [b, ...] of the whole batch [B, ...] that belong to this device."""
+    if devices == 1:
+        return tree
+
+    def cut(leaf: Array) -> Array:
+        share = leaf.shape[0] // devices
+        return jax.lax.dynamic_slice_in_dim(leaf, jax.lax.axis_index(AXIS) * share, share)
+
+    return jax.tree.map(cut, tree)
+
+
+def compile_step(function: Callable, devices: int, *, sharded: bool) -> Callable:
+    """Compiles function(state, shared, batch) -> (state, logs); the state is donated.
+
+    On several devices the state is replicated, `shared` is the same everywhere, and `batch` is split by rows
+    ([devices, b, ...]) where `sharded`, else the same everywhere too.
+    """
+    if devices == 1:
+        return jax.jit(function, donate_argnums=0)
+    return jax.pmap(
+        function,
+        AXIS,
+        in_axes=(0, None, 0 if sharded else None),
+        devices=jax.local_devices()[:devices],
+        donate_argnums=0,
+    )
+
+
+def replicate(tree: Tree, devices: int) -> Tree:
+    """The same tree on each device; on one device, the tree as device arrays of its own (so it may be donated)."""
+    if devices == 1:
+        return jax.tree.map(lambda leaf: jnp.array(leaf), tree)
+    return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf)[None], (devices, *np.shape(leaf))), tree)
+
+
+def first(tree: Tree, devices: int) -> Tree:
+    """One replica, as NumPy arrays that no donation can touch."""
+    return jax.tree.map(lambda leaf: np.array(leaf if devices == 1 else leaf[0]), tree)
+
+
+def shard(tree: Tree, devices: int) -> Tree:
+    """[B, ...] -> [devices, b, ...] for the streamed step; a plain transfer on one device."""
+    if devices == 1:
+        return jax.device_put(tree)
+    return jax.tree.map(lambda leaf: np.reshape(leaf, (devices, -1, *np.shape(leaf)[1:])), tree)
