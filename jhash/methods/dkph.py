@@ -1,0 +1,656 @@
+"""DKPH: dual-stream knowledge-preserving hashing for unsupervised video retrieval (Li et al., ECCV 2022).
+
+A teacher learns to reconstruct masked videos. A graph of similar and of deceptively similar pairs is built from its
+embeddings (Eq 8 and 9, in `jhash.structure`). The student writes what the graph knows into the codes b, and leaves
+what reconstruction needs to a second stream l, which retrieval never sees.
+
+The paper's ablations (Table 2) are fields of `Method`:
+    +A   graph='anchor'                      +M   graph='matrices'
+    -D   dual_stream=False                   -DR  dual_stream=False, reconstruction=0
+    -TS  gamma1=0, gamma2=0                  -Lb  gamma1=0              -Lt  gamma2=0
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jhash import codes, structure
+from jhash.encoders.convolution import Convolution
+from jhash.encoders.lstm import LSTM
+from jhash.encoders.transformer import Transformer
+from jhash.features import structure_view
+from jhash.types import Across, Array, InputError, Key, Past, Rows, Stage, Table, TrainState, Tree
+
+MASKED, ZEROED, REPLACED = 0.15, 0.8, 0.1  # of all frames; of the masked ones: the rest of them is kept as it is
+
+VARIANTS = {
+    "paper": {
+        "position": "trained",
+        "layer_norm": "standard",
+        "sign": "tanh",
+        "reconstruction_target": "clean",
+        "reconstruct_partner": False,
+        "embedding_loss": "paper",
+        "fallback": "ignored",
+        "learning_rate": 5e-4,
+    },
+    "released": {
+        "position": "fixed",
+        "layer_norm": "unbiased",
+        "sign": "window",
+        "reconstruction_target": "masked",
+        "reconstruct_partner": True,
+        "embedding_loss": "released",
+        "fallback": "negative",
+        "learning_rate": 3e-4,
+    },
+}
+
+CHOICES = {
+    "variant": tuple(VARIANTS),
+    "encoder": ("transformer", "lstm", "convolution"),
+    "position": ("trained", "fixed"),
+    "layer_norm": ("standard", "unbiased"),
+    "sign": ("tanh", "window"),
+    "reconstruction_target": ("clean", "masked"),
+    "embedding_loss": ("paper", "released"),
+    "fallback": ("ignored", "negative"),
+    "graph": ("adaptive", "anchor", "matrices"),
+    "structure_features": ("teacher", "mean", "flatten"),
+    "kernel": ("gaussian", "laplace"),
+    "over": ("nonzero", "all"),
+    "encode_with": ("b", "l"),
+    "dtype": ("float32", "bfloat16"),
+}
+
+
+# --- The equations ------------------------------------------------------------------------------------------------
+
+
+def reconstruction_loss(frames: Array, reconstructed: Array) -> Array:
+    """Eq 7: mean squared error over items, frames and dimensions, [B, T, C] twice -> []."""
+    chex.assert_rank(frames, 3)
+    chex.assert_equal_shape([frames, reconstructed])
+    return jnp.mean((frames - reconstructed) ** 2)
+
+
+class Products(NamedTuple):
+    """Frames seen through a decoder with kernel W [K, C] and bias c [C]: all that Eq 7 asks of its target."""
+
+    kernel: Array  # [B, T, K] x Wᵀ
+    bias: Array  # [B, T] x · c
+    energy: Array  # [B, T] ‖x‖²
+
+
+def reconstruction_loss_of_products(latent: Array, kernel: Array, bias: Array, target: Products) -> Array:
+    """Eq 7 for a linear decoder, without ever forming the reconstruction [B, T, C].
+
+    ‖x − (zW + c)‖² = ‖x‖² − 2 (z · xWᵀ + x · c) + z WWᵀ zᵀ + 2 z · Wc + ‖c‖². The products with x are taken together
+    with the encoder's own, so the frames are read once on the way in and once for all gradients. In float32 the value
+    is exact to about 1e-6 of the mean of ‖x‖² / C.
+
+    Args:
+        latent: [B, T, K] the decoder's input z.
+        kernel, bias: [K, C] and [C].
+        target: of the frames to reconstruct.
+    """
+    chex.assert_rank([latent, kernel, bias], [3, 2, 1])
+    chex.assert_equal_shape([latent, target.kernel])
+    gram, shift = kernel @ kernel.T, kernel @ bias
+    cross = (latent * target.kernel).sum(-1) + target.bias
+    norm = (latent * (latent @ gram)).sum(-1) + 2 * latent @ shift + bias @ bias
+    return jnp.mean(target.energy - 2 * cross + norm) / len(bias)
+
+
+def binary_similarity_loss(target: Array, weight: Array, item: Array, partner: Array) -> Array:
+    """Eq 10, L_bsim: mean over pairs of weight (target − b_i · b_j / K)².
+
+    Args:
+        target: [B] 1 for a positive pair, -1 for a hard negative one.
+        weight: [B] |Â_ij|.
+        item, partner: [B, K] codes of ±1.
+    """
+    chex.assert_rank([target, weight, item, partner], [1, 1, 2, 2])
+    chex.assert_equal_shape([item, partner])
+    return jnp.mean(weight * (target - (item * partner).mean(-1)) ** 2)
+
+
+def embedding_similarity_loss(
+    embedding: Array, centre: Array, partner_centre: Array, target: Array, weight: Array, *, eta: float, margin: float
+) -> Array:
+    """Eq 11, L_tsim as printed: nearer to the own centre and, for a negative pair, farther from the partner's.
+
+    Args:
+        embedding: [B, D] the student's t̄_i, mean over frames.
+        centre, partner_centre: [B, D] the teacher-space centres nearest to i and to j.
+        target: [B] 1 or -1.
+        weight: [B] |Â_ij|.
+    """
+    chex.assert_rank([embedding, target, weight], [2, 1, 1])
+    chex.assert_equal_shape([embedding, centre, partner_centre])
+    own = ((embedding - centre) ** 2).sum(-1)
+    other = ((embedding - partner_centre) ** 2).sum(-1)
+    return jnp.mean(own + eta * weight * (1 - target) * nn.relu(own - other + margin))
+
+
+def released_embedding_similarity_loss(
+    item: Array, partner: Array, centre: Array, partner_centre: Array, target: Array, *, eta: float, margin: float
+) -> Array:
+    """Eq 11 as released: both members drawn to their centres, over D; unsquared distances in the hinge.
+
+    The hinge sees both centres multiplied by 0 for a positive pair, so such a pair adds eta * margin and no gradient.
+
+    Args:
+        item, partner: [B, D] the student's t̄ of both.
+        centre, partner_centre: [B, D] the teacher-space centres nearest to each.
+        target: [B] 1 or -1.
+    """
+    chex.assert_rank([item, target], [2, 1])
+    chex.assert_equal_shape([item, partner, centre, partner_centre])
+    pull = ((item - centre) ** 2 + (partner - partner_centre) ** 2).mean(-1)
+    further = _distance(item, centre) - _distance(item, partner_centre)
+    return jnp.mean(pull + eta * nn.relu(jnp.where(target > 0, 0, further) + margin))
+
+
+def _distance(x, y):
+    return jnp.sqrt(jnp.maximum(((x - y) ** 2).sum(-1), 1e-24))  # the floor keeps the gradient at 0 finite
+
+
+def student_objective(
+    reconstruction: Array, binary: Array, embedding: Array, *, weight: float, gamma1: float, gamma2: float
+) -> Array:
+    """Eq 12, second line; `weight` is 1 in the paper. The teacher's objective is L_recon alone."""
+    return weight * reconstruction + gamma1 * binary + gamma2 * embedding
+
+
+# --- The visual cloze ---------------------------------------------------------------------------------------------
+
+
+class Cloze(NamedTuple):
+    """Which frames are masked, and how."""
+
+    zeroed: Array  # [B, T] bool
+    replaced: Array  # [B, T] bool
+    source: Array  # [B, T] the frame that stands in, counted over the whole batch's item · T + frame
+
+
+def draw_cloze(key: Key, places: Array, frames: int, whole: int) -> Cloze:
+    """Each frame by itself: .15 masked, of which .8 zeroed, .1 replaced by a random frame, .1 kept (the paper's BERT).
+
+    Args:
+        places: [B] of the rows in the whole batch: a row's mask depends on its place alone.
+        frames: T.
+        whole: items in the whole batch, among which the frame that stands in is drawn.
+    """
+
+    def row(place):
+        kind, source = jax.random.split(jax.random.fold_in(key, place))
+        return jax.random.uniform(kind, (frames,)), jax.random.randint(source, (frames,), 0, whole * frames)
+
+    chance, source = jax.vmap(row)(places)
+    zeroed = chance < MASKED * ZEROED
+    return Cloze(zeroed, ~zeroed & (chance < MASKED * (ZEROED + REPLACED)), source)
+
+
+def masked(values: Array, everyone: Array, cloze: Cloze) -> Array:
+    """The cloze of anything linear in the frames: of the frames [B, T, C] themselves or of their products [B, T, n].
+
+    `everyone` [W, T, n] are the values of the whole batch. Masking a product instead of the frames is the same to the
+    last bit, since a zeroed frame's product is 0 and a replaced one's is that of the frame that stands in, and it spares
+    the copy of [B, T, C].
+    """
+    chex.assert_rank([values, everyone], 3)
+    stand_ins = everyone.reshape(-1, everyone.shape[-1])[cloze.source]
+    return jnp.where(cloze.zeroed[..., None], 0, jnp.where(cloze.replaced[..., None], stand_ins, values))
+
+
+# --- The networks -------------------------------------------------------------------------------------------------
+
+# kernels that meet the raw frames lie as [out, C]: their gradients are then plain products, without a transposition
+_rows_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform", in_axis=-1, out_axis=-2)
+_dense_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+def frames_times(frames: Array, kernels: Sequence[Array], dtype: str) -> list[Array]:
+    """[B, T, C] times each of several kernels [n, C], transposed, in one product -> [B, T, n] in float32 each."""
+    kernel = jnp.concatenate(kernels).astype(dtype)
+    flat = frames.reshape(-1, frames.shape[-1]).astype(dtype)
+    out = jax.lax.dot_general(flat, kernel, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32)
+    cuts = np.cumsum([len(k) for k in kernels])[:-1]
+    return jnp.split(out.reshape(*frames.shape[:2], -1), cuts, axis=-1)
+
+
+class Network(nn.Module):
+    """Teacher (`frame_bits` > 0) or student: a frame encoder, one or two heads, a linear decoder.
+
+    The teacher binarises each frame by itself: Dense(256 -> 128). The student has a hash layer (Eq 3) over all frames
+    and a temporal layer (Eq 5) for each frame.
+    """
+
+    method: "Method"
+    channels: int
+    teacher: bool
+
+    def setup(self):
+        m = self.method
+        latent = m.teacher_bits if self.teacher else m.bits
+        self.projection = self.param("projection", _rows_init, (m.width, self.channels))
+        self.projection_bias = self.param("projection_bias", nn.initializers.zeros, (m.width,))
+        self.encoder = _encoder(m)
+        if self.teacher:
+            self.frame_hash = self._dense(m.teacher_bits)
+        else:
+            self.hash = self._dense(m.bits)
+            if m.dual_stream:
+                self.temporal = self._dense(m.bits)
+        self.decoder = self.param("decoder", _dense_init, (latent, self.channels))
+        self.decoder_bias = self.param("decoder_bias", nn.initializers.zeros, (self.channels,))
+
+    def _dense(self, features):
+        return nn.Dense(features, kernel_init=_dense_init, dtype=self.method.dtype)
+
+    def __call__(self, frames):
+        """Plain evaluation: [B, T, C] -> reconstruction [B, T, C]."""
+        t = self.embed(frames)
+        return self.decode(self.latent(t, None if self.teacher else self.code(t)))
+
+    def embed(self, frames):
+        """Visual embeddings t in evaluation mode, on unmasked frames: [B, T, C] -> [B, T, width]."""
+        return self.encode(*frames_times(frames, [self.projection], self.method.dtype))
+
+    def encode(self, projected, key=None, places=None):
+        """[B, T, width] products of the frames with the projection -> embeddings t [B, T, width]."""
+        return self.encoder(projected + self.projection_bias[None, None], key, places)
+
+    def logits(self, t):
+        """Eq 3: [B, T, width] -> [B, K] before the sign."""
+        return self.hash(t.reshape(len(t), -1)).astype(jnp.float32)
+
+    def code(self, t):
+        """Eq 4: [B, T, width] -> b [B, K]."""
+        return self._sign(self.logits(t))
+
+    def temporal_features(self, t):
+        """Eq 5: [B, T, width] -> l [B, T, K]."""
+        return self.temporal(t).astype(jnp.float32)
+
+    def latent(self, t, b):
+        """What the decoder sees: l_m + b (Eq 6); b at each frame without the dual stream; the teacher's frame codes."""
+        if self.teacher:
+            return self._sign(self.frame_hash(t).astype(jnp.float32))
+        repeated = jnp.broadcast_to(b[:, None], (*t.shape[:2], b.shape[-1]))
+        return self.temporal_features(t) + repeated if self.method.dual_stream else repeated
+
+    def decode(self, latent):
+        """Eq 6: [B, T, K] -> [B, T, C]."""
+        return latent @ self.decoder + self.decoder_bias[None, None]
+
+    def _sign(self, x):
+        return codes.sign_tanh(x) if self.method.sign == "tanh" else codes.sign_window(x)
+
+
+def _encoder(m):
+    if m.encoder == "transformer":
+        unbiased = m.layer_norm == "unbiased"
+        return Transformer(m.width, m.feedforward, m.dropout, m.position, unbiased, m.dtype)
+    return {"lstm": LSTM, "convolution": Convolution}[m.encoder](m.width, m.dropout, m.dtype)
+
+
+# --- The method ---------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """DKPH. `variant` fills each field that is None from VARIANTS; any of them can be set alone.
+
+    Choices of jhash where the paper is silent: without the dual stream the decoder sees b repeated over the frames;
+    graph='anchor' takes the target 1 where A > 0, else -1, with the weight A over its row's maximum (the raw entries
+    are about 1 / 2700, with which the loss would vanish); encode_with='l' is the mean of l over frames; both members
+    of a pair are masked. A structure built from the frames themselves keeps its clusters, and takes as their centres
+    in L_tsim the means of the teacher's embeddings over each.
+    """
+
+    bits: int = 64
+    variant: str = "paper"
+    # network
+    encoder: str = "transformer"
+    width: int = 256
+    feedforward: int = 1024
+    dropout: float = 0.1
+    teacher_bits: int = 128
+    dual_stream: bool = True
+    position: str | None = None
+    layer_norm: str | None = None
+    sign: str | None = None
+    encode_with: str = "b"  # 'l': retrieval by the temporal stream alone (Table 4)
+    dtype: str = "float32"  # of the products; parameters, losses and statistics stay float32
+    # losses
+    reconstruction: float = 1.0  # weight of L_recon in the student
+    gamma1: float = 0.11  # weight of L_bsim
+    gamma2: float = 0.9  # weight of L_tsim
+    eta: float = 0.1
+    margin: float | None = None  # of L_tsim's hinge: 1 as printed, .5 as released
+    reconstruction_target: str | None = None
+    reconstruct_partner: bool | None = None  # L_recon over both members of each pair, or over the first, as Eq 7
+    embedding_loss: str | None = None
+    fallback: str | None = None  # an item without positives or negatives: its pair is 'ignored' or called 'negative'
+    # structures
+    structure_features: str = (
+        "teacher"  # what the graph is built from: the teacher's embeddings or a view of the frames
+    )
+    graph: str = "adaptive"
+    centres: int = 2000
+    nearest: int = 10  # p centres an item
+    kernel: str = "gaussian"  # exp(-d² / s²); 'laplace' is exp(-d / bandwidth), as printed
+    bandwidth: float | None = None  # s or α; None: the mean distance to the p-th nearest centre
+    lambda1: float = 2.0
+    lambda2: float = 1.0
+    over: str = "nonzero"  # the entries of a row that its mean and deviation are taken over
+    pool: int = 64  # positives and negatives drawn for each item
+    # training
+    batch: int = 256
+    teacher_epochs: int = 60
+    student_epochs: int = 48
+    teacher_steps: int | None = None  # in place of the epochs
+    student_steps: int | None = None
+    teacher_learning_rate: float = 3e-4
+    learning_rate: float | None = None  # the student's; × .9 at each 20 epochs, at least 1e-4
+    decay: float = 0.9
+    decay_epochs: int = 20
+    lowest_learning_rate: float = 1e-4
+
+    columns: ClassVar[tuple[str, ...]] = ("frames",)
+    real: ClassVar[bool] = False
+
+    def __post_init__(self):
+        preset = VARIANTS.get(self.variant, {})
+        for name, value in preset.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"method.{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}")
+        if self.margin is None:
+            object.__setattr__(self, "margin", 1.0 if self.embedding_loss == "paper" else 0.5)
+        if self.encode_with == "l" and not self.dual_stream:
+            raise InputError("method.encode_with: 'l' needs the dual stream, found dual_stream=False")
+        if self.reconstruction == self.gamma1 == self.gamma2 == 0:
+            raise InputError("method: expected a loss with a weight above 0, found reconstruction=gamma1=gamma2=0")
+
+    # the spans of training
+
+    @property
+    def _paired(self) -> bool:
+        """Whether the student learns from pairs, so from a graph."""
+        return self.gamma1 > 0 or self.gamma2 > 0
+
+    @property
+    def _taught(self) -> bool:
+        """Whether anything of the student comes from the teacher."""
+        return self._paired and (self.gamma2 > 0 or self.structure_features == "teacher")
+
+    def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:
+        """Teacher, then student; the student alone where nothing is asked of a teacher.
+
+        Raises:
+            InputError: the table holds fewer items than a batch, or than centres.
+        """
+        table = tables["train"]
+        size = len(table)
+        if size < self.batch:
+            raise InputError(f"{table.name}: expected at least a batch of {self.batch} items, found {size}")
+        if self._paired and not self.nearest <= self.centres <= size:
+            raise InputError(
+                f"method.centres: expected {self.nearest} (method.nearest) to {size} (items of {table.name}), "
+                f"found {self.centres}"
+            )
+        epoch = size // self.batch
+
+        def stage(name, steps, epochs):
+            return Stage(name, "train", size, self.batch, epochs * epoch if steps is None else steps, epoch)
+
+        student = stage("student", self.student_steps, self.student_epochs)
+        return [stage("teacher", self.teacher_steps, self.teacher_epochs), student] if self._taught else [student]
+
+    def optimizer(self, stage: Stage) -> optax.GradientTransformation:
+        if stage.name == "teacher":
+            return optax.adam(self.teacher_learning_rate)
+        schedule = optax.exponential_decay(
+            self.learning_rate,
+            self.decay_epochs * stage.per_epoch,
+            self.decay,
+            staircase=True,
+            end_value=min(self.lowest_learning_rate, self.learning_rate),
+        )
+        return optax.adam(schedule)
+
+    # what the student learns from
+
+    def prepare(
+        self, stage: Stage, past: Mapping[str, Past], tables: Mapping[str, Table], key: Key, scratch: Path
+    ) -> Tree:
+        """The student's graph: teacher-space `centres` [M, width], `nearest` [N], and each item's drawn pools."""
+        if stage.name == "teacher" or not self._paired:
+            return {}
+        table = tables["train"]
+        embeddings = self._embeddings(past, table) if self._taught else None
+        view = embeddings if self.structure_features == "teacher" else self._view(table, scratch)
+        cluster, draw = jax.random.split(key)
+        centres = structure.kmeans(view, self.centres, key=cluster).centres
+        index, distance = structure.nearest_centres(view, centres, 5 if self.graph == "matrices" else self.nearest)
+        context = {"nearest": index[:, 0], **self._pools(index, distance, draw)}
+        if self.gamma2 > 0:
+            taught = self.structure_features == "teacher"
+            context["centres"] = centres if taught else _means(embeddings, index[:, 0], self.centres)
+        return context
+
+    def _embeddings(self, past, table):
+        """[N, width] the teacher's t̄ in evaluation mode, on unmasked frames."""
+        network = self._network(table.columns["frames"].shape[-1], teacher=True)
+        params = past["teacher"].params
+        embed = jax.jit(lambda params, frames: network.apply({"params": params}, frames, method="embed").mean(axis=1))
+        return table.map(lambda block: embed(params, block["frames"]).astype(jnp.float32), ["frames"])
+
+    def _view(self, table, scratch):
+        view = jax.jit(lambda frames: structure_view(frames, self.structure_features))
+        return table.map(lambda block: view(block["frames"]), ["frames"], scratch / "view.npy")
+
+    def _pools(self, index, distance, key):
+        if self.graph == "matrices":
+            return structure.mcmsh_pools(index, size=self.pool, key=key)
+        graph = structure.anchor_graph(
+            index, distance, centres=self.centres, kernel=self.kernel, bandwidth=self.bandwidth
+        )
+        if self.graph == "anchor":
+            return structure.weighted_pools(graph, size=self.pool, key=key)
+        return structure.gaussian_adaptive_pools(
+            graph, lambda1=self.lambda1, lambda2=self.lambda2, over=self.over, size=self.pool, key=key
+        )
+
+    # training
+
+    def init(self, stage: Stage, past: Mapping[str, Past], context: Tree, example: Mapping[str, Array], key: Key):
+        frames = example["frames"][:1]
+        network = self._network(frames.shape[-1], teacher=stage.name == "teacher")
+        return network.init(key, frames)["params"], {}
+
+    def rows(self, stage: Stage, context: Tree, order: Array, step: Array, key: Key) -> Rows:
+        """`item`; for the student also its `partner` and the pair's `target` (1 or -1) and `weight` (|Â_ij|), [B]."""
+        item = jax.lax.dynamic_slice_in_dim(order, step % stage.per_epoch * stage.batch, stage.batch)
+        if stage.name == "teacher" or not self._paired:
+            return {"item": item}
+        return {"item": item, **draw_pairs(context, item, stage.size, key, fallback=self.fallback)}
+
+    def loss(
+        self,
+        stage: Stage,
+        context: Tree,
+        params: Tree,
+        collections: Tree,
+        batch: Mapping[str, Mapping[str, Array]],
+        rows: Rows,
+        step: Array,
+        key: Key,
+        across: Across,
+    ) -> tuple[Array, tuple[Tree, Mapping[str, Array]]]:
+        """Eq 12 of this device's share, with its terms as logs."""
+        frames = [batch[role]["frames"] for role in ("item", "partner") if role in batch]
+        teacher = stage.name == "teacher"
+        rebuilt = len(frames) if self.reconstruct_partner else 1
+        rebuilt = rebuilt if teacher or self.reconstruction > 0 else 0
+        network = self._network(frames[0].shape[-1], teacher)
+
+        def apply(part, *inputs):
+            return network.apply({"params": params}, *inputs, method=part)
+
+        # both members go through the encoder as one batch of 2b: no statistic of the batch ties them together
+        own = across.places(len(frames[0]))
+        places = jnp.concatenate([own + role * stage.batch for role in range(len(frames))])
+        mask_key, noise_key = jax.random.split(key)
+        cloze = draw_cloze(mask_key, places, frames[0].shape[1], stage.batch)
+        products = self._products(params, frames, rebuilt)
+        projected = jnp.concatenate([seen[0] for seen in products])
+        t = apply("encode", masked(projected, across.gather(products[0][0]), cloze), noise_key, places)
+
+        b = None if teacher else apply("code", t)
+        logs = {}
+        if rebuilt:
+            target = self._target(params, frames[:rebuilt], products[:rebuilt], cloze, across)
+            size = rebuilt * len(own)
+            latent = apply("latent", t[:size], None if teacher else b[:size])
+            decoder = (self._cast(params["decoder"]), self._cast(params["decoder_bias"]))
+            logs["reconstruction"] = reconstruction_loss_of_products(latent, *decoder, target)
+        if teacher:
+            return logs["reconstruction"], (collections, logs)
+        if self.gamma1 > 0:
+            item, partner = jnp.split(b, 2)
+            logs["binary_similarity"] = binary_similarity_loss(rows["target"], rows["weight"], item, partner)
+        if self.gamma2 > 0:
+            logs["embedding_similarity"] = self._embedding_similarity(context, t.mean(axis=1), rows)
+        terms = [logs.get(name, 0.0) for name in ("reconstruction", "binary_similarity", "embedding_similarity")]
+        total = student_objective(*terms, weight=self.reconstruction, gamma1=self.gamma1, gamma2=self.gamma2)
+        return total, (collections, logs)
+
+    def _products(self, params, frames, rebuilt):
+        """For each role its frames' products: [projected], and for those to rebuild [projected, x Wᵀ, x · c]."""
+        projection, decoder = params["projection"], [params["decoder"], params["decoder_bias"][None]]
+        return [
+            frames_times(x, [projection, *decoder] if role < rebuilt else [projection], self.dtype)
+            for role, x in enumerate(frames)
+        ]
+
+    def _target(self, params, frames, products, cloze, across):
+        """What Eq 7 asks of the frames to rebuild; as released, of the masked ones."""
+        energy = [(self._cast(x) ** 2).sum(-1, keepdims=True) for x in frames]
+        seen = [jnp.concatenate([*product[1:], e], axis=-1) for product, e in zip(products, energy, strict=True)]
+        target = jnp.concatenate(seen)
+        if self.reconstruction_target == "masked":
+            cloze = jax.tree.map(lambda leaf: leaf[: len(target)], cloze)
+            target = masked(target, across.gather(seen[0]), cloze)
+        return Products(target[..., :-2], target[..., -2], target[..., -1])
+
+    def _embedding_similarity(self, context, mean, rows):
+        item, partner = jnp.split(mean.astype(jnp.float32), 2)
+        centre, partner_centre = (context["centres"][context["nearest"][rows[role]]] for role in ("item", "partner"))
+        weights = {"eta": self.eta, "margin": self.margin}
+        if self.embedding_loss == "paper":
+            return embedding_similarity_loss(item, centre, partner_centre, rows["target"], rows["weight"], **weights)
+        return released_embedding_similarity_loss(item, partner, centre, partner_centre, rows["target"], **weights)
+
+    def _cast(self, x):
+        """float32, rounded to what the products saw."""
+        return x.astype(self.dtype).astype(jnp.float32)
+
+    def _network(self, channels: int, teacher: bool) -> Network:
+        return Network(self, channels, teacher)
+
+    def conclude(self, stage: Stage, context: Tree, state: TrainState) -> Tree:
+        return {}
+
+    # retrieval
+
+    def encode(self, past: Mapping[str, Past], inputs: Mapping[str, Array], modality: str) -> Array:
+        """[B, bits] before the sign, by the student alone."""
+        frames = inputs["frames"]
+        network = self._network(frames.shape[-1], teacher=False)
+        variables = {"params": past["student"].params}
+        t = network.apply(variables, frames, method="embed")
+        if self.encode_with == "l":
+            return network.apply(variables, t, method="temporal_features").mean(axis=1)
+        return network.apply(variables, t, method="logits")
+
+
+def draw_pairs(context: Tree, item: Array, size: int, key: Key, *, fallback: str) -> Rows:
+    """The sampling S of Eq 10: for each item a positive or a hard negative partner, with probability ½ each.
+
+    An item whose pool is empty gets any other item, with weight 0 ('ignored', Â = 0) or, as released, with weight 1 and
+    target -1 ('negative').
+
+    Args:
+        context: `positive`, `negative` [N, pool]; `positive_count`, `negative_count` [N]; for the graph A itself
+            `positive_weight` [N, pool], where A = 0 for all negatives.
+        item: [B] row numbers.
+        size: N.
+    """
+    branch, slot, other = jax.random.split(key, 3)
+    positive = jax.random.bernoulli(branch, 0.5, item.shape)
+    count = jnp.where(positive, context["positive_count"][item], context["negative_count"][item])
+    place = jnp.minimum(jax.random.uniform(slot, item.shape) * count, count - 1).astype(jnp.int32)
+    drawn = jnp.where(positive, context["positive"][item, place], context["negative"][item, place])
+    stranger = (item + jax.random.randint(other, item.shape, 1, max(size, 2))) % size
+
+    weight = jnp.ones(item.shape, jnp.float32)
+    if "positive_weight" in context:
+        weight = jnp.where(positive, context["positive_weight"][item, place], 0)
+    empty = count == 0
+    return {
+        "partner": jnp.where(empty, stranger, drawn).astype(jnp.int32),
+        "target": jnp.where(positive & ~empty, 1.0, -1.0),
+        "weight": jnp.where(empty, 0.0 if fallback == "ignored" else 1.0, weight),
+    }
+
+
+def _means(vectors: np.ndarray, cluster: np.ndarray, clusters: int) -> np.ndarray:
+    """[M, D] mean of the vectors [N, D] of each cluster [N]; zero for an empty one, which is no item's nearest."""
+    sums = np.zeros((clusters, vectors.shape[1]), np.float64)
+    np.add.at(sums, cluster, vectors)
+    counts = np.bincount(cluster, minlength=clusters)
+    return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+
+
+def reconstruction_error(
+    method: Method, params: Tree, frames: Array, *, use: str = "both", latent_mean: Array | None = None
+) -> Array:
+    """Mean squared error of each item's reconstruction by the student, [B], on unmasked frames (Tables 5 and 6).
+
+    Args:
+        method: with the dual stream.
+        params: of the student.
+        frames: [B, T, C].
+        use: 'both'; 'b' or 'l' alone; 'fixed': b, and l held at its mean.
+        latent_mean: [K] for 'fixed'; None: the mean over the given items and frames.
+    """
+    chex.assert_rank(frames, 3)
+    network = Network(method, frames.shape[-1], teacher=False)
+
+    def apply(part, *inputs):
+        return network.apply({"params": params}, *inputs, method=part)
+
+    t = apply("embed", frames)
+    b, latent = apply("code", t)[:, None], apply("temporal_features", t)
+    mean = latent.mean(axis=(0, 1)) if latent_mean is None else latent_mean
+    seen = {
+        "both": latent + b,
+        "b": jnp.broadcast_to(b, latent.shape),
+        "l": latent,
+        "fixed": jnp.broadcast_to(mean[None, None], latent.shape) + b,
+    }[use]
+    return ((apply("decode", seen) - frames) ** 2).mean(axis=(1, 2))
