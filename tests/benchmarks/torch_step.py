@@ -45,7 +45,7 @@ def student_step(device):
     x_i, x_j = (torch.randn(BATCH, FRAMES, CHANNELS, device=device).relu() for _ in range(2))
     c_i, c_j = torch.randn(BATCH, WIDTH, device=device), torch.randn(BATCH, WIDTH, device=device)
     sign = torch.randn(BATCH, device=device).sign()
-    arguments = (x_i, x_j, x_i, x_j, c_i, c_j, sign, sign.abs())
+    arguments = ((x_i, x_j), (x_i, x_j), c_i, c_j, sign, sign.abs())
     return model, lambda: dkph.train_step(model, optimizer, dkph.student_losses, *arguments)
 
 

@@ -34,7 +34,7 @@ def fill(model, generator):
         noise = draw(generator, *parameter.shape)
         if parameter.ndim > 1:
             noise = noise / (parameter[0].numel() ** 0.5)
-        elif name.endswith(("norm.weight", ".a")):
+        elif name.endswith(("norm.weight", "norm1.weight", "norm2.weight", ".a")):
             noise = 1 + 0.2 * noise
         else:
             noise = 0.2 * noise
@@ -66,7 +66,7 @@ def losses_and_gradients(case, model, terms, only=None):
 def save(name, arrays):
     arrays = {key: np.asarray(torch.as_tensor(value).detach()) for key, value in arrays.items()}
     floats = ("weight/", "buffer/", "input/", "grad/")  # but for the gradients, float32 holds these exactly
-    arrays = {k: v.astype(np.float32) if k.startswith(floats) else v for k, v in arrays.items()}
+    arrays = {k: v.astype(np.float32) if k.startswith(floats) and v.dtype == float else v for k, v in arrays.items()}
     np.savez_compressed(FOLDER / name, **arrays)
     print(name, (FOLDER / name).stat().st_size, "bytes")
 
@@ -113,37 +113,49 @@ def clear_of_the_jumps(x):
             raise SystemExit(f"a pre-activation lies within 1e-4 of {jump}: choose another seed")
 
 
-def dkph_teacher_arrays(seed):
-    arrays = {}
-    for sign in ("paper", "released"):
-        generator = torch.Generator().manual_seed(seed)
-        model = fill(dkph.Teacher(FRAMES, CHANNELS, WIDTH, 4 * WIDTH, 12, dropout=0.0, sign=sign), generator)
-        masked, clean = draw(generator, BATCH, FRAMES, CHANNELS), draw(generator, BATCH, FRAMES, CHANNELS)
-        t, rebuilt = model(masked)
-        clear_of_the_jumps(model.hash(t))
-        arrays |= {"input/masked": masked, "input/clean": clean, "output/t": t, f"output/{sign}/rebuilt": rebuilt}
-        arrays |= state(model) | losses_and_gradients(sign, model, dkph.teacher_losses(model, masked, clean))
-    save("dkph_teacher.npz", arrays)
+def cloze(generator, clean):
+    """Masked frames and what masked them: about a third zeroed, a third replaced by an item's frame, the rest kept.
+
+    clean [R, B, T, C]; source [R, B, T] counts the frames of role 0, item by item.
+    """
+    chance = torch.rand(clean.shape[:3], generator=generator)
+    zeroed, replaced = chance < 0.3, (chance >= 0.3) & (chance < 0.6)
+    source = torch.randint(BATCH * FRAMES, clean.shape[:3], generator=generator)
+    stand_ins = clean[0].reshape(-1, CHANNELS)[source]
+    masked = torch.where(zeroed[..., None], 0.0, torch.where(replaced[..., None], stand_ins, clean))
+    return masked, {"input/zeroed": zeroed, "input/replaced": replaced, "input/source": source}
 
 
-def dkph_student_arrays(seed):
-    arrays = {}
-    for variant in ("paper", "released"):
-        generator = torch.Generator().manual_seed(seed)
-        model = fill(dkph.Student(FRAMES, CHANNELS, WIDTH, 4 * WIDTH, BITS, dropout=0.0, sign=variant), generator)
-        masked, clean = draw(generator, 2, BATCH, FRAMES, CHANNELS), draw(generator, 2, BATCH, FRAMES, CHANNELS)
-        c_i, c_j = draw(generator, BATCH, WIDTH), draw(generator, BATCH, WIDTH)
-        sign = torch.tensor([1.0, -1.0, 0.0, -1.0, 1.0, -1.0]).double()
-        if variant == "released":  # a pair that found no partner of its kind counts as a negative of full weight
-            sign = torch.where(sign == 0, -1.0, sign)
-        t, b, latent, rebuilt = model(masked[0])
-        clear_of_the_jumps(torch.cat([model.hash(model(x)[0].flatten(1)) for x in masked]))
-        arrays |= {"input/masked": masked, "input/clean": clean, "input/c_i": c_i, "input/c_j": c_j}
-        arrays |= {f"input/{variant}/sign": sign, "output/t": t, "output/latent": latent}
-        arrays |= {f"output/{variant}/b": b, f"output/{variant}/rebuilt": rebuilt} | state(model)
-        terms = dkph.student_losses(model, *masked, *clean, c_i, c_j, sign, sign.abs(), tsim=variant)
-        arrays |= losses_and_gradients(variant, model, terms)
-    save("dkph_student.npz", arrays)
+def dkph_teacher_arrays(variant, seed):
+    generator = torch.Generator().manual_seed(seed)
+    model = fill(dkph.Teacher(FRAMES, CHANNELS, WIDTH, 4 * WIDTH, 12, dropout=0.0, variant=variant), generator)
+    clean = draw(generator, 1, BATCH, FRAMES, CHANNELS)
+    masked, arrays = cloze(generator, clean)
+    t, rebuilt = model(masked[0])
+    clear_of_the_jumps(model.hash(t))
+    arrays |= {"input/clean": clean[0], "input/masked": masked[0], "output/t": t, "output/rebuilt": rebuilt}
+    target = clean[0] if variant == "paper" else masked[0]
+    arrays |= state(model) | losses_and_gradients("step", model, dkph.teacher_losses(model, masked[0], target))
+    save(f"dkph_teacher_{variant}.npz", arrays)
+
+
+def dkph_student_arrays(variant, seed):
+    generator = torch.Generator().manual_seed(seed)
+    model = fill(dkph.Student(FRAMES, CHANNELS, WIDTH, 4 * WIDTH, BITS, dropout=0.0, variant=variant), generator)
+    clean = draw(generator, 2, BATCH, FRAMES, CHANNELS)
+    masked, arrays = cloze(generator, clean)
+    c_i, c_j = draw(generator, BATCH, WIDTH), draw(generator, BATCH, WIDTH)
+    sign = torch.tensor([1.0, -1.0, 0.0, -1.0, 1.0, -1.0]).double()
+    if variant == "released":  # a pair that found no partner of its kind counts as a negative of full weight
+        sign = torch.where(sign == 0, -1.0, sign)
+    t, b, latent, rebuilt = model(masked[0])
+    clear_of_the_jumps(torch.cat([model.hash(model(x)[0].flatten(1)) for x in masked]))
+    arrays |= {"input/clean": clean, "input/masked": masked, "input/c_i": c_i, "input/c_j": c_j, "input/sign": sign}
+    arrays |= {"output/t": t, "output/b": b, "output/latent": latent, "output/rebuilt": rebuilt} | state(model)
+    target = clean if variant == "paper" else masked
+    terms = dkph.student_losses(model, masked, target, c_i, c_j, sign, sign.abs(), variant)
+    arrays |= losses_and_gradients("step", model, terms)
+    save(f"dkph_student_{variant}.npz", arrays)
 
 
 def check_parameter_counts():
@@ -159,11 +171,14 @@ def check_parameter_counts():
     assert count(dkph.Teacher()) == 2_399_872
     for bits, expected in {16: 2_014_752, 32: 2_186_816, 64: 2_530_944}.items():
         assert count(dkph.Student(bits=bits)) == expected, bits
+        assert count(dkph.Student(bits=bits, variant="paper")) == expected + 6_400, bits
 
 
 if __name__ == "__main__":
     check_parameter_counts()
     mcmsh_arrays("released", seed=1)
     mcmsh_arrays("paper", seed=2)
-    dkph_teacher_arrays(seed=3)
-    dkph_student_arrays(seed=4)
+    dkph_teacher_arrays("released", seed=3)
+    dkph_teacher_arrays("paper", seed=4)
+    dkph_student_arrays("released", seed=5)
+    dkph_student_arrays("paper", seed=6)

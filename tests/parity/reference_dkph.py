@@ -77,17 +77,22 @@ def sinusoids(frames, width):
 
 
 class FrameEncoder(nn.Module):
-    """Frames [B, T, C] -> embeddings [B, T, D]: projection, positions, one pre-normalised block."""
+    """Frames [B, T, C] -> embeddings [B, T, D]: projection, positions, one pre-normalised block.
 
-    def __init__(self, frames=25, channels=4096, width=256, hidden=1024, dropout=0.1, positions="fixed"):
+    Released: fixed positions and the normalisation above; paper: trained positions and the usual normalisation.
+    """
+
+    def __init__(self, frames, channels, width, hidden, dropout, variant):
         super().__init__()
         self.project = nn.Linear(channels, width)
-        if positions == "fixed":
+        if variant == "released":
             self.register_buffer("positions", sinusoids(frames, width))
+            self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
         else:
             self.positions = nn.Parameter(torch.randn(frames, width) * 0.02)
-        self.norm1, self.attention = LayerNorm(width), Attention(width, dropout)
-        self.norm2, self.dense1, self.dense2 = LayerNorm(width), nn.Linear(width, hidden), nn.Linear(hidden, width)
+            self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
+        self.attention = Attention(width, dropout)
+        self.dense1, self.dense2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x):
@@ -101,10 +106,10 @@ class FrameEncoder(nn.Module):
 class Teacher(nn.Module):
     """Frames -> embeddings [B, T, D] and frames rebuilt from 128-bit frame codes [B, T, C]."""
 
-    def __init__(self, frames=25, channels=4096, width=256, hidden=1024, bits=128, dropout=0.1, sign="released"):
+    def __init__(self, frames=25, channels=4096, width=256, hidden=1024, bits=128, dropout=0.1, variant="released"):
         super().__init__()
-        self.encoder = FrameEncoder(frames, channels, width, hidden, dropout)
-        self.hash, self.decoder, self.sign = nn.Linear(width, bits), nn.Linear(bits, channels), SIGNS[sign]
+        self.encoder = FrameEncoder(frames, channels, width, hidden, dropout, variant)
+        self.hash, self.decoder, self.sign = nn.Linear(width, bits), nn.Linear(bits, channels), SIGNS[variant]
 
     def forward(self, x):
         t = self.encoder(x)
@@ -114,11 +119,11 @@ class Teacher(nn.Module):
 class Student(nn.Module):
     """Frames -> embeddings [B, T, D], code b [B, K], latent frames l [B, T, K], rebuilt frames [B, T, C]."""
 
-    def __init__(self, frames=25, channels=4096, width=256, hidden=1024, bits=64, dropout=0.1, sign="released"):
+    def __init__(self, frames=25, channels=4096, width=256, hidden=1024, bits=64, dropout=0.1, variant="released"):
         super().__init__()
-        self.encoder = FrameEncoder(frames, channels, width, hidden, dropout)
+        self.encoder = FrameEncoder(frames, channels, width, hidden, dropout, variant)
         self.hash, self.temporal = nn.Linear(frames * width, bits), nn.Linear(width, bits)
-        self.decoder, self.sign = nn.Linear(bits, channels), SIGNS[sign]
+        self.decoder, self.sign = nn.Linear(bits, channels), SIGNS[variant]
 
     def forward(self, x):
         t = self.encoder(x)
@@ -150,22 +155,25 @@ def tsim_loss_released(t_i, t_j, c_i, c_j, sign, eta=0.1, margin=0.5):
     return aligned + eta * functional.relu(own - other + margin).mean()
 
 
-def teacher_losses(model, masked, clean):
-    """Eq 12, teacher: masked input, clean target, both [B, T, C]."""
-    return {"total": reconstruction_loss(clean, model(masked)[1])}
+def teacher_losses(model, masked, target):
+    """Eq 12, teacher: masked input and target [B, T, C] (clean as printed, the masked frames as released)."""
+    return {"total": reconstruction_loss(target, model(masked)[1])}
 
 
-def student_losses(model, masked_i, masked_j, clean_i, clean_j, c_i, c_j, sign, weight, tsim="paper"):
-    """Eq 12, student: the two members of each pair in two forward passes; γ1 = .11, γ2 = .9."""
-    t_i, b_i, _, rebuilt_i = model(masked_i)
-    t_j, b_j, _, rebuilt_j = model(masked_j)
-    terms = {
-        "reconstruction": (reconstruction_loss(clean_i, rebuilt_i) + reconstruction_loss(clean_j, rebuilt_j)) / 2,
-        "bsim": bsim_loss(b_i, b_j, sign, weight),
-    }
-    if tsim == "paper":
+def student_losses(model, masked, target, c_i, c_j, sign, weight, variant="released"):
+    """Eq 12, student: the two members of each pair in two forward passes; γ1 = .11, γ2 = .9.
+
+    masked and target [2, B, T, C], c [B, D], sign and weight [B]. As printed only member i is rebuilt and embedded.
+    """
+    t_i, b_i, _, rebuilt_i = model(masked[0])
+    t_j, b_j, _, rebuilt_j = model(masked[1])
+    terms = {"bsim": bsim_loss(b_i, b_j, sign, weight)}
+    if variant == "paper":
+        terms["reconstruction"] = reconstruction_loss(target[0], rebuilt_i)
         terms["tsim"] = tsim_loss_paper(t_i.mean(1), c_i, c_j, sign)
     else:
+        both = reconstruction_loss(target[0], rebuilt_i) + reconstruction_loss(target[1], rebuilt_j)
+        terms["reconstruction"] = both / 2
         terms["tsim"] = tsim_loss_released(t_i.mean(1), t_j.mean(1), c_i, c_j, sign)
     terms["total"] = terms["reconstruction"] + 0.11 * terms["bsim"] + 0.9 * terms["tsim"]
     return terms
