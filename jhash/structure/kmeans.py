@@ -86,7 +86,7 @@ def kmeans(
 def nearest_centres(x: np.ndarray, centres: np.ndarray, p: int, *, block: int = 4096) -> tuple[np.ndarray, np.ndarray]:
     """The p nearest of centres [M, F] to each row of x [N, F]: (index [N, p] int32, distance [N, p] float32).
 
-    Distances are Euclidean; nearest first, equal distances by the smaller index. One matrix product names the candidates; the distances are
+    Euclidean, nearest first, equal distances by the smaller index. One matrix product names candidates; distances are
     then taken from the differences themselves, since |x|^2 - 2xc + |c|^2 cancels in float32.
 
     Raises InputError for fewer than p centres, another width, NaN or infinite values.

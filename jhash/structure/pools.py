@@ -15,7 +15,15 @@ import jax
 import numpy as np
 import scipy.sparse
 
-from jhash.structure.anchor_graph import BLOCK_ENTRIES, AnchorGraph, check_over, rows_of_a, rows_of_product, statistics
+from jhash.structure.anchor_graph import (
+    BLOCK_ENTRIES,
+    AnchorGraph,
+    check_over,
+    neighbours_together,
+    rows_of_a,
+    rows_of_product,
+    statistics,
+)
 from jhash.structure.kmeans import generator
 from jhash.types import InputError, Key
 
@@ -39,17 +47,18 @@ def mcmsh_pools(
     """
     if index.ndim != 2 or index.shape[1] != 5:
         raise InputError(f"structures: expected the 5 nearest centres of each item, found shape {list(index.shape)}.")
-    items = len(index)
     centres = int(index.max()) + 1
+    order = neighbours_together(index)
+    index = index[order]
     # One product counts all three: 1 for a centre shared among the 5 nearest, 16 among the 4, 256 among the 3.
     ties = [_indicator(index[:, :m], centres) for m in (5, 4, 3)]
     left = scipy.sparse.hstack([ties[0], 16 * ties[1], 256 * ties[2]], format="csr")
     right = scipy.sparse.hstack(ties, format="csr").T.tocsr()
 
-    positive, negative = _Pool(items, size, key, 0), _Pool(items, size, key, 1)
-    for row, others, shared in rows_of_product(left, right, block):
+    positive, negative = _Pool(order, size, key, 0), _Pool(order, size, key, 1)
+    for place, others, shared in rows_of_product(left, right, block):
         similar = others[shared >= 256]
-        positive.add(similar if positives_include_self else similar[similar != row])
+        positive.add(similar if positives_include_self else similar[similar != place])
         negative.add(others[shared < 16])
     return {**positive.columns("positive"), **negative.columns("negative")}
 
@@ -72,13 +81,13 @@ def gaussian_adaptive_pools(
     statistics are those of the non-zero entries and a negative has A_ij > 0. The item itself is left out throughout.
     """
     check_over(over)
-    items = len(graph.index)
-    own = graph.self_similarity()
-    positive, negative = _Pool(items, size, key, 0), _Pool(items, size, key, 1)
-    for row, others, values in rows_of_a(graph, block):
-        mean, deviation, _ = statistics(values, own[row], items if over == "all" else None)
+    order = neighbours_together(graph.index)
+    own = graph.self_similarity()[order]
+    positive, negative = _Pool(order, size, key, 0), _Pool(order, size, key, 1)
+    for place, others, values in rows_of_a(graph, order, block):
+        mean, deviation, _ = statistics(values, own[place], len(order) if over == "all" else None)
         high, low = mean + lambda1 * deviation, mean - lambda2 * deviation
-        values = np.where(others == row, -np.inf, values)
+        values = np.where(others == place, -np.inf, values)
         # Equal similarities differ in their last digits by the order of summing: that must not decide.
         slack = 1e-9 * mean
         zeros_too = over == "all" and low < -slack
@@ -96,10 +105,10 @@ def weighted_pools(
     Positive are the items with A_ij > 0, negative those with A_ij = 0. Adds
     positive_weight [N, size] float32: A_ij over the largest entry of row i, the item itself left out of both.
     """
-    items = len(graph.index)
-    positive, negative = _Pool(items, size, key, 0, weighted=True), _Pool(items, size, key, 1)
-    for row, others, values in rows_of_a(graph, block):
-        apart = others != row
+    order = neighbours_together(graph.index)
+    positive, negative = _Pool(order, size, key, 0, weighted=True), _Pool(order, size, key, 1)
+    for place, others, values in rows_of_a(graph, order, block):
+        apart = others != place
         similar, values = others[apart], values[apart]
         positive.add(similar, values=values / values.max() if len(values) else values)
         negative.add(similar[:0], all_but=others)
@@ -134,75 +143,84 @@ def graph_report(
 
 
 class _Pool:
-    """Takes the true set of item 0, 1, 2, ... and keeps `size` of each, drawn in small groups to bound memory.
+    """Takes the true set of place 0, 1, 2, ... of an order of the items and keeps `size` of each.
 
-    Each item uses `size` random numbers whatever its set, so a draw doesn't depend on how the sets are blocked.
+    Sets are held until DRAWN_TOGETHER have come. Each uses `size` random numbers whatever it holds, so a draw doesn't
+    depend on the blocks in which the sets were found.
     """
 
-    def __init__(self, items: int, size: int, key: Key, stream: int, *, weighted: bool = False):
-        self.rows = np.empty((items, size), np.int32)
-        self.count = np.zeros(items, np.int32)
-        self.total = np.zeros(items, np.int32)
-        self.weight = np.zeros((items, size), np.float32) if weighted else None
+    def __init__(self, order: np.ndarray, size: int, key: Key, stream: int, *, weighted: bool = False):
+        items = len(order)
+        self._order = order
+        self._rows = np.empty((items, size), np.int32)
+        self._total = np.zeros(items, np.int32)
+        self._weight = np.zeros((items, size), np.float32) if weighted else None
+        self._drawn = 0
         self._random = generator(jax.random.fold_in(key, stream))
-        self._done = 0
         self._waiting: list[tuple[np.ndarray, np.ndarray | None, np.ndarray | None]] = []
 
     def add(self, members: np.ndarray, *, values: np.ndarray | None = None, all_but: np.ndarray | None = None) -> None:
-        """The next item's set: members [n] with weights `values` [n], and all items outside `all_but` where given."""
+        """The next place's set: members [n] with weights `values` [n], and all places outside `all_but` where given."""
         self._waiting.append((members, values, None if all_but is None else np.sort(all_but)))
-        if len(self._waiting) == DRAWN_TOGETHER or self._done + len(self._waiting) == len(self.rows):
+        if len(self._waiting) == DRAWN_TOGETHER:
             self._draw()
 
     def columns(self, name: str) -> dict[str, np.ndarray]:
-        columns = {name: self.rows, f"{name}_count": self.count, f"{name}_total": self.total}
-        return columns if self.weight is None else {**columns, f"{name}_weight": self.weight}
+        """The finished pool, places turned back into items."""
+        self._draw()
+        columns = {
+            name: self._order[self._rows],
+            f"{name}_count": np.minimum(self._total, self._rows.shape[1]),
+            f"{name}_total": self._total,
+        }
+        if self._weight is not None:
+            columns[f"{name}_weight"] = self._weight
+        place = np.argsort(self._order)
+        return {title: column[place] for title, column in columns.items()}
 
     def _draw(self) -> None:
-        items, size = self.rows.shape
-        totals = np.array([len(m) + (0 if out is None else items - len(out)) for m, _, out in self._waiting])
-        places = distinct_places(totals, self._random.random((len(totals), size)))
+        items, size = self._rows.shape
+        totals = np.array([len(m) + (0 if out is None else items - len(out)) for m, _, out in self._waiting], np.int32)
+        chosen = distinct_ranks(totals, self._random.random((len(totals), size)))
         for offset, (members, values, all_but) in enumerate(self._waiting):
-            item = self._done + offset
+            place = self._drawn + offset
             if totals[offset] == 0:
-                self.rows[item] = item
+                self._rows[place] = place
                 continue
-            place = places[offset]
-            self.rows[item] = members[place] if all_but is None else _member_or_outsider(members, all_but, place)
+            ranks = chosen[offset]
+            self._rows[place] = members[ranks] if all_but is None else _member_or_outsider(members, all_but, ranks)
             if values is not None:
-                self.weight[item] = values[place]
-        part = slice(self._done, self._done + len(totals))
-        self.total[part] = totals
-        self.count[part] = np.minimum(totals, size)
-        self._done += len(totals)
+                self._weight[place] = values[ranks]
+        self._total[self._drawn : self._drawn + len(totals)] = totals
+        self._drawn += len(totals)
         self._waiting = []
 
 
-def distinct_places(totals: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """[b, size] places below totals [b], from uniform [b, size] in [0, 1).
+def distinct_ranks(totals: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """[b, size] ranks below totals [b], from uniform [b, size] in [0, 1).
 
-    For a total above size a uniformly random subset (Floyd's algorithm: one number a place, no shuffle); else
+    For a total above size a uniformly random subset (Floyd's algorithm: one number a rank, no shuffle); else
     0 ... total - 1 and round again.
     """
     size = uniform.shape[1]
-    places = np.arange(size)[None, :] % np.maximum(totals, 1)[:, None]
+    ranks = np.arange(size)[None, :] % np.maximum(totals, 1)[:, None]
     many = np.flatnonzero(totals > size)
     chosen = np.full((len(many), size), -1, np.int64)
     for step in range(size):
         last = totals[many] - size + step
-        place = np.floor(uniform[many, step] * (last + 1)).astype(np.int64)
-        seen = (chosen[:, :step] == place[:, None]).any(1)
-        chosen[:, step] = np.where(seen, last, place)
-    places[many] = chosen
-    return places
+        rank = np.floor(uniform[many, step] * (last + 1)).astype(np.int64)
+        seen = (chosen[:, :step] == rank[:, None]).any(1)
+        chosen[:, step] = np.where(seen, last, rank)
+    ranks[many] = chosen
+    return ranks
 
 
-def _member_or_outsider(members: np.ndarray, all_but: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Place by place in the members followed by all items that aren't in all_but (ascending)."""
-    outside = place - len(members)
+def _member_or_outsider(members: np.ndarray, all_but: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """By rank in the members followed by all places that aren't in all_but (ascending)."""
+    outside = ranks - len(members)
     # The k-th outsider is k plus the number of entries of all_but that lie below it.
     outsider = outside + np.searchsorted(all_but - np.arange(len(all_but)), outside, side="right")
-    inside = members[np.minimum(place, len(members) - 1)] if len(members) else outsider
+    inside = members[np.minimum(ranks, len(members) - 1)] if len(members) else outsider
     return np.where(outside < 0, inside, outsider)
 
 
