@@ -114,7 +114,7 @@ def statistics(values: np.ndarray, left_out: float | None, items: int | None) ->
         return 0.0, 0.0, 0
     mean = (values.sum() - (left_out or 0.0)) / entries
     from_mean = values - mean
-    squares = from_mean @ from_mean + (entries - stored) * mean**2
+    squares = np.einsum("n,n->", from_mean, from_mean) + (entries - stored) * mean**2
     if left_out is not None:
         squares -= (left_out - mean) ** 2
     return mean, np.sqrt(max(squares, 0.0) / entries), entries

@@ -98,11 +98,12 @@ def nearest_centres(x: np.ndarray, centres: np.ndarray, p: int, *, block: int = 
     if not 1 <= p <= count:
         raise InputError(f"nearest centres: expected p between 1 and the {count} centres, found {p}.")
     centres = np.asarray(centres, np.float32)
+    about = _centred(centres)
     candidates = min(count, p + SPARE_CANDIDATES)
     index = np.empty((len(x), p), np.int32)
     distance = np.empty((len(x), p), np.float32)
     for first, rows in _blocks(x, block, check=True):
-        scores = np.asarray(_scores(rows, *_centred(centres)))
+        scores = np.asarray(_scores(rows, *about))
         if candidates < count:
             near = np.sort(np.argpartition(scores, candidates - 1, axis=1)[:, :candidates], axis=1)
         else:

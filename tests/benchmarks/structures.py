@@ -4,7 +4,8 @@
     python tests/benchmarks/structures.py fcvid4096 yfcc256  # 45,585 x 4096, 409,788 x 256
 
 The features lie in a memory-mapped file that another process writes. Peak memory is this process's resident set,
-which counts the pages of that file while they are mapped; `own` leaves them out.
+which counts the pages of that file while they are mapped; `own` leaves them out. CPU seconds are those of all threads:
+on a machine of two cores with nothing else to do a step takes between half of them and all of them.
 """
 
 import argparse
@@ -52,17 +53,20 @@ def measure(name: str, path: Path, centres: int) -> None:
 
     x = np.load(path, mmap_mode="r")
     key = jax.random.key(0)
-    total = 0.0
+    totals = np.zeros(2)
 
     def step(title, function):
-        nonlocal total
-        begin = time.perf_counter()
+        begin = np.array([time.perf_counter(), time.process_time()])
         result = function()
-        seconds = time.perf_counter() - begin
-        total += seconds
-        gigabytes = memory()
-        print(f"{name:10} {title:28} {seconds:8.1f} {gigabytes['own']:8.2f} {gigabytes['peak']:8.2f}", flush=True)
+        seconds = np.array([time.perf_counter(), time.process_time()]) - begin
+        totals[:] += seconds
+        show(title, seconds)
         return result
+
+    def show(title, seconds):
+        held = memory()
+        row = f"{seconds[0]:8.1f} {seconds[1]:8.1f} {held['own']:8.2f} {held['peak']:8.2f}"
+        print(f"{name:10} {title:28} {row}", flush=True)
 
     found = step("k-means", lambda: structure.kmeans(x, centres, key=key))
     index, distance = step("10 nearest centres", lambda: structure.nearest_centres(x, found.centres, 10))
@@ -71,7 +75,7 @@ def measure(name: str, path: Path, centres: int) -> None:
     three = step("three-granularity pools", lambda: structure.mcmsh_pools(index[:, :5], key=key))
     adaptive = step("Gaussian-adaptive pools", lambda: structure.gaussian_adaptive_pools(graph, key=key))
     step("principal components", lambda: structure.pca(found.centres, 256))
-    print(f"{name:10} {'total':28} {total:8.1f} {memory()['own']:8.2f} {memory()['peak']:8.2f}")
+    show("total", totals)
     print(f"{name:10} non-zero entries a row of A: {statistics.entries.mean():.0f}")
     for title, pools in (("three-granularity", three), ("Gaussian-adaptive", adaptive)):
         print(f"{name:10} {title}: {structure.graph_report(index, pools, centres=centres, reseeded=found.reseeded)}")
@@ -83,7 +87,7 @@ def main() -> None:
     parser.add_argument("--centres", type=int, default=2000)
     parser.add_argument("--scratch", type=Path, default=None, help="a folder for the features (up to 750 MB)")
     flags = parser.parse_args()
-    print(f"{'shape':10} {'step':28} {'seconds':>8} {'own GB':>8} {'peak GB':>8}")
+    print(f"{'shape':10} {'step':28} {'seconds':>8} {'CPU s':>8} {'own GB':>8} {'peak GB':>8}", flush=True)
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(dir=flags.scratch) as folder:
         for name in flags.shapes:
