@@ -42,20 +42,20 @@ def sample_frames(frames: Array, number: int) -> Array:
 
 
 def sqrt_counts(frames: Array) -> Array:
-    """Square roots of event counts, float32, any shape: the variance of a Poisson count no longer grows with it."""
-    return jnp.sqrt(jnp.asarray(frames, jnp.float32))
+    """Square roots of event counts, float32, any shape: a Poisson count's variance then no longer grows with it."""
+    return frames.astype(np.float32) ** 0.5
 
 
 def normalise_pose(joints: Array) -> Array:
-    """Joints [B, T, J, D] -> [B, T, J * D]: each clip centred on its mean joint and scaled to unit standard deviation.
+    """Joints [B, T, J, D] -> [B, T, J * D]: each clip centred on its mean joint and scaled to root mean square 1.
 
-    Position in the picture and size of the person go; the movement of the whole body within the clip stays.
+    Place in the picture and size of the person go; the movement of the whole body within the clip stays.
     """
     chex.assert_rank(joints, 4)
-    joints = jnp.asarray(joints, jnp.float32)
+    joints = joints.astype(np.float32)
     centred = joints - joints.mean(axis=(1, 2), keepdims=True)
-    scale = jnp.sqrt(jnp.square(centred).mean(axis=(1, 2, 3), keepdims=True))
-    return (centred / jnp.maximum(scale, 1e-6)).reshape(*joints.shape[:2], -1)
+    scale = (centred * centred).mean(axis=(1, 2, 3), keepdims=True) ** 0.5
+    return (centred / (scale + (scale == 0.0))).reshape(*joints.shape[:2], -1)
 
 
 @jax.jit

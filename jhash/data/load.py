@@ -60,7 +60,6 @@ class Parts:
     train: Callable[[], Table]
     query: Callable[[], Table]
     database: Callable[[], Table] | None = None  # None: the training part, or the queries where they search themselves
-    self_in_database: bool = False
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,19 +103,14 @@ def load_dataset(
         InputError: one sentence on what is missing or wrong.
     """
     config = complete(config)
-    parts = _parts(config, seed)
-    opened = {"train": parts.train()}
-    everything = np.arange(len(opened["train"]))
-    rows = {"train": everything}  # which rows of the training part serve as what
+    self_in_database = config["name"] == "fcvid" and not config["fold"]
+    opened = open_parts(config, seed)
+    rows = {"train": np.arange(len(opened["train"]))}  # which rows of the training part serve as what
     if config["fold"]:
-        validate.check_labelled(list(opened.values()), "data.fold")
-        rows["query"], rows["train"] = splits.fold_rows(len(everything), config["fold"], seed)
-    else:
-        opened["query"] = parts.query()
-        if parts.database is not None:
-            opened["database"] = parts.database()
-    if not parts.self_in_database or config["fold"]:
-        rows |= {} if "database" in opened else {"database": rows["train"]}
+        validate.check_labelled([opened["train"]], "data.fold")
+        rows["query"], rows["train"] = splits.fold_rows(len(rows["train"]), config["fold"], seed)
+    if "database" not in opened and not self_in_database:
+        rows["database"] = rows["train"]
     if config["validation"] != 0.0:
         held, rest = splits.validation_rows(len(rows["train"]), config["validation"], seed)
         rows["validation"], rows["train"] = rows["train"][held], rows["train"][rest]
@@ -132,10 +126,21 @@ def load_dataset(
     return Dataset(
         name=config["name"],
         tables=tables,
-        self_in_database=parts.self_in_database and not config["fold"],
+        self_in_database=self_in_database,
         modality="video",
         normalisation=normalisation,
     )
+
+
+def open_parts(config: Mapping[str, Any], seed: int) -> dict[str, Table]:
+    """The parts as they are stored: 'train' and, unless a fold stands in for them, 'query' and its own 'database'."""
+    parts = _parts(config, seed)
+    opened = {"train": parts.train()}
+    if not config["fold"]:
+        opened["query"] = parts.query()
+        if parts.database is not None:
+            opened["database"] = parts.database()
+    return opened
 
 
 def _parts(config: Mapping[str, Any], seed: int) -> Parts:
@@ -147,7 +152,7 @@ def _parts(config: Mapping[str, Any], seed: int) -> Parts:
         return Parts(**files.parts(config))
     part = published.opener(config)
     if name == "fcvid":
-        return Parts(train=lambda: part("train"), query=lambda: part("test"), self_in_database=True)
+        return Parts(train=lambda: part("train"), query=lambda: part("test"))
     if name == "activitynet":
         return Parts(train=lambda: part("train"), query=lambda: part("query"), database=lambda: part("test"))
 

@@ -15,12 +15,12 @@ def nmnist(part: str) -> ArrayTable:
     """Event video: frames [N, 10, 2312] float32, square roots of event counts; labels [N, 10]. 1,000 / 100 clips."""
     arrays = load_npz(FOLDER / "nmnist" / f"{part}.npz")
     counts = arrays["counts"]
-    frames = np.asarray(sqrt_counts(counts.reshape(*counts.shape[:2], -1)))
+    frames = sqrt_counts(counts.reshape(*counts.shape[:2], -1))
     return ArrayTable(f"nmnist/{part}", {"frames": frames, "labels": one_hot(arrays["digit"], np.arange(10))})
 
 
 def jhmdb(part: str) -> ArrayTable:
     """Body joints: frames [N, 16, 30] float32, centred and scaled a clip; labels [N, 14]. 433 / 176 clips."""
     arrays = load_npz(FOLDER / "jhmdb" / f"{part}.npz")
-    frames = np.asarray(normalise_pose(arrays["joints"]))
+    frames = normalise_pose(arrays["joints"])
     return ArrayTable(f"jhmdb/{part}", {"frames": frames, "labels": one_hot(arrays["action"], np.arange(14))})

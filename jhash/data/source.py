@@ -11,7 +11,6 @@ from pathlib import Path
 
 import h5py
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jhash.types import InputError, Table
@@ -211,9 +210,7 @@ class RecordTable:
 
         self.name = name
         builder = tfds.builder_from_directory(directory)
-        self.source = builder.as_data_source(
-            split=split, decoders=tfds.decode.PartialDecoding({"frames": True, "id": True})
-        )
+        self.source = builder.as_data_source(split=split)
         self.arrays = dict(arrays)
         for column, array in self.arrays.items():
             if len(array) != len(self):
@@ -290,9 +287,3 @@ class Transformed:
 def resident(table: Table) -> ArrayTable:
     """The whole table in memory: for what is read many times and is small."""
     return ArrayTable(table.name, table.read(np.arange(len(table)), list(table.columns)))
-
-
-def frame_bytes(table: Table) -> int:
-    """Bytes of the `frames` column as `read` gives it: what resident training holds on the device."""
-    item = table.columns["frames"]
-    return len(table) * int(np.prod(item.shape)) * jnp.dtype(item.dtype).itemsize

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.io
 
+from jhash.data.source import blocks
 from jhash.types import InputError, Table
 
 
@@ -119,14 +120,15 @@ def check_shape(table: Table, like: Table | None = None) -> None:
 
 def check_finite(table: Table) -> None:
     """Streams all frames. Raises InputError naming the first item and frame with a NaN or an infinity."""
-    bad = table.map(lambda block: ~jnp.isfinite(block["frames"]).all(axis=-1), ["frames"])
-    if bad.any():
-        row, frame = np.argwhere(bad)[0]
-        values = table.read(np.array([row]), ["frames"])["frames"][0, frame]
-        kind = "NaN" if np.isnan(values).any() else "an infinite value"
-        raise InputError(
-            f"{table.name}: {kind} in the features of item {row}, frame {frame} ({bad.sum()} such frames)."
-        )
+    for start, block in blocks(table, ["frames"]):
+        finite = np.isfinite(block["frames"])
+        if not finite.all():
+            row, frame, column = np.argwhere(~finite)[0]
+            value = block["frames"][row, frame, column]
+            raise InputError(
+                f"{table.name}: features must be finite, found {value} in item {start + row}, frame {frame}, "
+                f"dimension {column}."
+            )
 
 
 def check_labelled(tables: Sequence[Table], why: str) -> None:

@@ -1,0 +1,1 @@
+"""TFDS builders of the published datasets, into array_record and without TensorFlow."""
