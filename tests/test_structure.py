@@ -111,6 +111,15 @@ def test_kmeans_replays_and_reads_a_mapped_file(tmp_path):
     assert not np.array_equal(first.centres, other.centres)
 
 
+def test_part_of_a_mapped_file_is_read_as_that_part(tmp_path):
+    x = clustered(90, 6, 5)
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for part in (np.s_[7:], np.s_[::2], np.s_[:, 1:]):
+        found, expected = (structure.kmeans(rows[part], 4, key=KEY, block=32) for rows in (mapped, x))
+        np.testing.assert_array_equal(found.centres, expected.centres)
+
+
 def test_half_precision_rows_are_read():
     x = clustered(200, 4, 5).astype(np.float16)
     found = structure.kmeans(x, 5, key=KEY)

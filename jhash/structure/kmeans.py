@@ -1,5 +1,6 @@
 """k-means over more rows than memory holds, the nearest centres of every row, and the centres' principal components."""
 
+import mmap
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from jhash.types import InputError, Key
 
 # A float32 product may swap near neighbours: so many more candidates than asked for are measured exactly.
 SPARE_CANDIDATES = 4
-EXACT_ELEMENTS = 2**22  # differences held at a time while distances are recomputed
+EXACT_ELEMENTS = 2**21  # differences held at a time while distances are recomputed
 
 
 class KMeans(NamedTuple):
@@ -152,11 +153,20 @@ def _check_rows(x: np.ndarray) -> None:
 def _blocks(x: np.ndarray, block: int, *, check: bool) -> Iterator[tuple[int, np.ndarray]]:
     """(first row, rows [block, F] float32) in order."""
     for first in range(0, len(x), block):
-        rows = np.asarray(x[first : first + block], np.float32)
+        rows = np.asarray(_read(x, first, min(first + block, len(x))), np.float32)
         if check and not np.isfinite(rows).all():
             bad = first + int(np.flatnonzero(~np.isfinite(rows).all(1))[0])
             raise InputError(f"structures: expected finite features, found NaN or infinity in item {bad}.")
         yield first, rows
+
+
+def _read(x: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Rows first ... last - 1. Of a mapped file by a plain read: mapped pages would stay in this process's memory."""
+    whole_file = isinstance(x, np.memmap) and isinstance(x.base, mmap.mmap) and x.flags.c_contiguous and x.mode != "c"
+    if not whole_file or x.filename is None:
+        return x[first:last]
+    count, start = (last - first) * x.shape[1], x.offset + first * x.strides[0]
+    return np.fromfile(x.filename, x.dtype, count=count, offset=start).reshape(last - first, x.shape[1])
 
 
 def _centred(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,8 +3,8 @@
     python tests/benchmarks/structures.py                    # 45,585 x 256
     python tests/benchmarks/structures.py fcvid4096 yfcc256  # 45,585 x 4096, 409,788 x 256
 
-The features lie in a memory-mapped file that another process writes. Peak memory is this process's resident set,
-which counts the pages of that file while they are mapped; `own` leaves them out. CPU seconds are those of all threads:
+The features lie in a memory-mapped file that another process writes. Peak memory is this process's resident set, `own`
+what is resident after the step without the pages of mapped files. CPU seconds are those of all threads:
 on a machine of two cores with nothing else to do a step takes between half of them and all of them.
 """
 
