@@ -70,7 +70,7 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = dict(config.items())
     name = given.get("name", "")
-    if name not in FIELDS:
+    if not isinstance(name, str) or name not in FIELDS:
         raise InputError(f"data.name: expected one of {', '.join(FIELDS)}, found {name!r}{_near(name, FIELDS)}.")
     known = COMMON | FIELDS[name]
     for field, value in given.items():
@@ -79,7 +79,7 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
         wanted = type(known[field])
         if wanted is float and type(value) is int:
             given[field] = float(value)
-        elif not isinstance(value, (tuple, list) if wanted is tuple else wanted):
+        elif type(value) is bool or not isinstance(value, (tuple, list) if wanted is tuple else wanted):
             raise InputError(f"data.{field}: expected {wanted.__name__}, found {value!r}.")
     return known | given
 

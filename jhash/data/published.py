@@ -133,6 +133,8 @@ def opener(config: Mapping[str, Any]) -> Callable[[str], Table]:
         InputError: missing files, or a format or storage that there is not.
     """
     name, directory, form, storage = (config[field] for field in ("name", "dir", "format", "storage"))
+    if not directory:
+        raise InputError(f"data.dir: expected the folder that holds the files of {name}, found nothing.")
     if storage not in ("float32", "float16"):
         raise InputError(f"data.storage: expected 'float32' or 'float16', found {storage!r}.")
     if form == "array_record":

@@ -88,9 +88,10 @@ def write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype, parts: Iter
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         raise InputError(f"{path}: cannot be written ({size} bytes are needed): {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 

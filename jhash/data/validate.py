@@ -19,7 +19,8 @@ def load_npz(path: Path, names: Collection[str] | None = None) -> dict[str, np.n
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file:
+            arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise InputError(f"{path}: expected an .npz archive of arrays, found a single array.")
             return {name: arrays[name] for name in arrays.files if names is None or name in names}
