@@ -7,12 +7,13 @@ import jax.numpy as jnp
 from jhash.types import Array, Key
 
 
-def dropout(x: Array, key: Key, places: Array, rate: float) -> Array:
-    """Zeroes entries with probability `rate` and divides the rest by the exact probability of being kept.
+def row_keys(key: Key, places: Array) -> Array:
+    """A key for each row: [B] places in the whole batch -> [B] keys, the same whichever device holds a row."""
+    return jax.vmap(lambda place: jax.random.fold_in(key, place))(places)
 
-    Row i's noise depends on `key` and `places[i]` alone, so it is the same whichever device holds the row. An entry
-    costs 1 random bit at rate 1/2, otherwise 8, or 16 where 8 bits would miss the rate by more than 2 % of it (.1
-    becomes 26/256); a plain bernoulli costs 32, which on a CPU is most of a small network's time.
+
+def dropout(x: Array, key: Key, places: Array, rate: float) -> Array:
+    """Zeroes entries with probability `rate`, row i's noise being a function of `key` and `places[i]` alone.
 
     Args:
         x: [B, ...].
@@ -20,15 +21,29 @@ def dropout(x: Array, key: Key, places: Array, rate: float) -> Array:
         places: [B] places of the rows in the whole batch.
         rate: in [0, 1); 0 returns x.
     """
-    chex.assert_shape(places, x.shape[:1])
+    return dropout_rows(x, row_keys(key, places), rate)
+
+
+def dropout_rows(x: Array, keys: Array, rate: float, *, axis: int = 0) -> Array:
+    """Zeroes entries with probability `rate` and divides the rest by the exact probability of being kept.
+
+    An entry costs 1 random bit at rate 1/2, otherwise 8, or 16 where 8 bits would miss the rate by more than 2 % of
+    it (.1 becomes 26/256); a plain bernoulli costs 32, which on a CPU is most of a small network's time.
+
+    Args:
+        x: [..., B, ...] with the rows on `axis`, which isn't the last unless it is the only one.
+        keys: [B] a key for each row.
+        rate: in [0, 1); 0 returns x.
+        axis: of the rows.
+    """
+    chex.assert_shape(keys, x.shape[axis : axis + 1])
     if not 0 <= rate < 1:
         raise ValueError(f"dropout rate {rate}: expected 0 <= rate < 1")
     if rate == 0:
         return x
     bits, dropped = _resolution(rate)
-    noise = _noise(key, places, x[0].size, bits).reshape(x.shape)
     kept = 1 - dropped / 2**bits
-    return jnp.where(noise >= dropped, x * (1 / kept), 0)
+    return jnp.where(_noise(x, keys, bits, axis) >= dropped, x * (1 / kept), 0)
 
 
 def _resolution(rate):
@@ -42,13 +57,13 @@ def _resolution(rate):
     raise ValueError(f"dropout rate {rate}: finer than 16 random bits can tell")
 
 
-def _noise(key, places, size, bits):
-    """[B, size] uniform numbers of so many bits, cut out of 32-bit words: the generator's price is by the word."""
+def _noise(x, keys, bits, axis):
+    """Numbers of so many random bits, in the shape of x, cut out of 32-bit words: the generator is paid by the word."""
+    if x.ndim == 1:
+        return _noise(x[:, None], keys, bits, 0)[:, 0]
     each = 32 // bits
-
-    def row(place):
-        return jax.random.bits(jax.random.fold_in(key, place), (-(-size // each),), jnp.uint32)
-
-    words = jax.vmap(row)(places)[:, :, None]
-    cut = (words >> (bits * jnp.arange(each, dtype=jnp.uint32))[None, None]) & (2**bits - 1)
-    return cut.reshape(len(places), -1)[:, :size]
+    *others, last = (n for i, n in enumerate(x.shape) if i != axis)
+    words = jax.vmap(lambda key: jax.random.bits(key, (*others, -(-last // each)), jnp.uint32))(keys)
+    words = jnp.moveaxis(words, 0, axis)[..., None]
+    shifts = (bits * jnp.arange(each, dtype=jnp.uint32)).reshape((1,) * x.ndim + (each,))
+    return ((words >> shifts) & (2**bits - 1)).reshape(*x.shape[:-1], -1)[..., :last]

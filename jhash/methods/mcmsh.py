@@ -1,0 +1,492 @@
+"""MCMSH: multi-granularity contextualised, multi-structure preserved hashing (Hao et al., ACM MM 2022).
+
+Videos are hashed by an MLP-Mixer with self-gating modules (`jhash.encoders.mixer`) so that three structures found in
+the training features survive in the codes: clusters (Eq 7), neighbours (Eq 8-10) and rank order (Eq 11).
+
+The paper's ablations are fields of `Method`:
+    Table 1   gates=(), ('L',), ('M',), ('S',), ('L', 'M', 'S')        Table 2   reduction=2, 8, 16, 32
+    Table 3   one weight 1 and the others 0; pairs at the final weights
+    Fig 3     cluster_weight, similarity_weight, quadruplet_weight
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from jhash import codes, structure
+from jhash.encoders.dropout import row_keys
+from jhash.encoders.mixer import MCMLP
+from jhash.features import structure_view
+from jhash.types import Across, Array, InputError, Key, Past, Rows, Stage, Table, TrainState, Tree
+
+MASKED, ZEROED, REPLACED = 0.15, 0.8, 0.1  # of all frames; of the masked ones: the rest of them is kept as it is
+STRANGERS = 8  # items drawn to find one with S = 0
+IN_MEMORY = 512e6  # bytes of structure features kept in memory; more go to a file
+
+VARIANTS = {
+    "paper": {
+        "hash_form": "tanh_of_mean",
+        "gate_form": "sum",
+        "cluster_form": "item",
+        "pairs": "batch",
+        "quantisation_form": "item",
+        "masking": False,
+    },
+    "released": {
+        "hash_form": "mean_of_tanh",
+        "gate_form": "each",
+        "cluster_form": "pair",
+        "pairs": "drawn",
+        "quantisation_form": "pair",
+        "masking": True,
+    },
+}
+
+CHOICES = {
+    "variant": tuple(VARIANTS),
+    "hash_form": ("tanh_of_mean", "mean_of_tanh"),
+    "gate_form": ("sum", "each"),
+    "cluster_form": ("item", "pair"),
+    "pairs": ("batch", "drawn"),
+    "quantisation_form": ("item", "pair"),
+    "quantisation_gradient": ("held", "released"),
+    "structure_features": ("mean", "flatten"),
+    "dtype": ("float32", "bfloat16"),
+}
+
+
+# --- The equations ------------------------------------------------------------------------------------------------
+
+
+def hash_tanh_of_mean(y: Array) -> Array:
+    """Eq 5 as printed: y [T, ..., K] -> tanh of the mean over frames, [..., K]."""
+    return jnp.tanh(y.mean(0))
+
+
+def hash_mean_of_tanh(y: Array, scale: Array) -> Array:
+    """Eq 5 as released: y [T, ..., K] -> the mean over frames of tanh(a y), [..., K]; a [] is √(epoch + 1)."""
+    return jnp.tanh(scale * y).mean(0)
+
+
+def cluster_loss(embedding: Array, centre: Array) -> Array:
+    """Eq 7: mean over items of ‖ē_i − u_i‖², embeddings averaged over frames and nearest centres [B, D] -> []."""
+    chex.assert_rank(embedding, 2)
+    chex.assert_equal_shape([embedding, centre])
+    return ((embedding - centre) ** 2).sum(-1).mean()
+
+
+def cluster_loss_of_pairs(embeddings: Array, centres: Array) -> Array:
+    """Eq 7 as released: summed over anchor and partner, divided by D; [2, B, D] twice -> []."""
+    chex.assert_rank(embeddings, 3)
+    return (cluster_loss(embeddings[0], centres[0]) + cluster_loss(embeddings[1], centres[1])) / embeddings.shape[-1]
+
+
+def similarity(nearest: Array, other: Array) -> Array:
+    """Eq 9: S in {-1, 0, 1} of pairs of items, [...], from the five nearest centres of both [..., 5], in order.
+
+    A^(m)_ij > 0 exactly where i and j share one of their m nearest centres, whatever kernel and σ Eq 8 takes.
+    """
+    chex.assert_equal_shape([nearest, other])
+    chex.assert_axis_dimension(nearest, -1, 5)
+    shape, nearest, other = nearest.shape[:-1], nearest.reshape(-1, 5), other.reshape(-1, 5)
+    among = {m: structure.shares_centre(nearest[:, :m], other[:, :m]) for m in (3, 4, 5)}
+    return jnp.where(among[3], 1.0, jnp.where(~among[4] & among[5], -1.0, 0.0)).reshape(shape)
+
+
+def similarity_loss(item: Array, partner: Array, target: Array) -> Array:
+    """Eq 10, first term, over one drawn partner an item: relaxed codes [B, K] twice and s [B] -> []."""
+    chex.assert_rank([item, target], [2, 1])
+    chex.assert_equal_shape([item, partner])
+    return ((target - (item * partner).mean(-1)) ** 2).mean()
+
+
+def similarity_loss_of_batch(item: Array, everyone: Array, target: Array) -> Array:
+    """Eq 10, first term as printed, over all pairs of the batch, each with itself included.
+
+    Args:
+        item: [b, K] this device's relaxed codes.
+        everyone: [B, K] those of the whole batch.
+        target: [b, B] s_ij.
+    """
+    chex.assert_rank([item, everyone, target], 2)
+    return ((item @ everyone.T / item.shape[-1] - target) ** 2).sum(-1).mean()
+
+
+def quantisation_loss(relaxed: Array, *, gradient: str) -> Array:
+    """Eq 10, second term without its factor: Σ‖b_i − h_i‖²/B, b = sgn(h) (Eq 6); [B, K] -> [].
+
+    With gradient='released', b is differentiated by straight-through: its gradient and that of h then cancel exactly
+    and the term trains nothing. 'held' takes b as a constant.
+    """
+    chex.assert_rank(relaxed, 2)
+    binary = codes.sign_clipped(relaxed) if gradient == "released" else jax.lax.stop_gradient(codes.sign(relaxed))
+    return ((relaxed - binary) ** 2).sum(-1).mean()
+
+
+def quantisation_loss_of_pairs(relaxed: Array, *, gradient: str) -> Array:
+    """The quantisation as released: summed over anchor and partner, divided by K; [2, B, K] -> []."""
+    chex.assert_rank(relaxed, 3)
+    both = [quantisation_loss(h, gradient=gradient) for h in relaxed]
+    return (both[0] + both[1]) / relaxed.shape[-1]
+
+
+def quadruplet_loss(
+    item: Array, positive: Array, negative1: Array, negative2: Array, has_negative: Array, *, margins: tuple
+) -> Array:
+    """Eq 11: a positive is nearer than a negative by α₁, and than two negatives are to each other by α₂.
+
+    Args:
+        item: [B, K] relaxed codes of the anchors.
+        positive: [B, K] those of a positive of each.
+        negative1: [B, K] those of a negative of each.
+        negative2: [B, K] those of another.
+        has_negative: [B] bool; an item without a negative adds 0 and still counts in B.
+        margins: (α₁, α₂).
+    """
+    chex.assert_rank([item, has_negative], [2, 1])
+    chex.assert_equal_shape([item, positive, negative1, negative2])
+    near = ((item - positive) ** 2).sum(-1)
+    first = jax.nn.relu(near - ((item - negative1) ** 2).sum(-1) + margins[0])
+    second = jax.nn.relu(near - ((negative1 - negative2) ** 2).sum(-1) + margins[1])
+    return jnp.where(has_negative, first + second, 0).mean()
+
+
+# --- Frame masks --------------------------------------------------------------------------------------------------
+
+
+class FrameMask(NamedTuple):
+    """Which frames of one role are masked, and how."""
+
+    zeroed: Array  # [B, T] bool
+    replaced: Array  # [B, T] bool
+    source: Array  # [B, T] the frame that stands in, counted over the whole batch's anchors: item · T + frame
+
+
+def draw_frame_mask(key: Key, places: Array, frames: int, whole: int) -> FrameMask:
+    """Each frame by itself: .15 masked, of which .8 zeroed, .1 replaced by a random frame, .1 left.
+
+    Args:
+        key: the role's own.
+        places: [B] of the rows in the whole batch: a row's mask depends on its place alone.
+        frames: T.
+        whole: items in the whole batch, among which the frame that stands in is drawn.
+    """
+
+    def row(key):
+        kind, source = jax.random.split(key)
+        return jax.random.uniform(kind, (frames,)), jax.random.randint(source, (frames,), 0, whole * frames)
+
+    chance, source = jax.vmap(row)(row_keys(key, places))
+    zeroed = chance < MASKED * ZEROED
+    return FrameMask(zeroed, ~zeroed & (chance < MASKED * (ZEROED + REPLACED)), source)
+
+
+def mask_frames(frames: Array, everyone: Array, mask: FrameMask) -> Array:
+    """Masks frames [B, T, n], or anything linear in them: `everyone` [W, T, n] is the same of the whole batch."""
+    chex.assert_rank([frames, everyone], 3)
+    stand_in = everyone.reshape(-1, everyone.shape[-1])[mask.source]
+    return jnp.where(mask.zeroed[..., None], 0, jnp.where(mask.replaced[..., None], stand_in, frames))
+
+
+# --- The method ---------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """MCMSH. `variant` fills each field that is None from VARIANTS; any of them can be set alone.
+
+    With `steps` in place of the paper's 55 epochs, learning rate and scale still run through their course of `epochs`
+    epochs: one counts as steps / epochs steps.
+    """
+
+    bits: int = 64
+    variant: str = "released"
+    # network
+    width: int = 256
+    gates: tuple[str, ...] = ("L", "M", "S")
+    reduction: int = 16
+    dropout: float = 0.5
+    hash_form: str | None = None
+    gate_form: str | None = None  # 'each' gate with two mixes of its own, or the 'sum' of the masks between two mixes
+    dtype: str = "float32"  # of the products; parameters, losses and statistics stay float32
+    # losses
+    cluster_weight: float = 0.8
+    similarity_weight: float = 0.1
+    quantisation_weight: float = 0.01
+    quadruplet_weight: float = 0.01
+    margins: tuple[float, float] | None = None  # α₁ and α₂; None: (K / 4, K / 64)
+    cluster_form: str | None = None  # Eq 7 of the 'item', or of the 'pair' and over D
+    pairs: str | None = None  # Eq 10 over one 'drawn' partner an item, or all pairs of the 'batch'
+    quantisation_form: str | None = None  # of the 'item', or of the 'pair' and over K
+    quantisation_gradient: str = "held"
+    masking: bool | None = None
+    # structures
+    structure_features: str = "mean"  # what they are found in
+    centres: int = 2000
+    items_a_centre: float | None = None  # in place of `centres`; FCVID has 23
+    positives_include_self: bool = False
+    unlike_target: float = -1.0  # s of a partner with S = 0, drawn where the pool asked for is empty; released: -1
+    pool: int = 64  # positives and negatives drawn for each item
+    # training
+    batch: int = 256
+    epochs: int = 55
+    steps: int | None = None  # of the whole training, in place of 55 passes through the data
+    learning_rate: float = 3e-4
+    decay: float = 0.9
+    decay_epochs: int = 20
+    lowest_learning_rate: float = 1e-4
+
+    columns: ClassVar[tuple[str, ...]] = ("frames",)
+    real: ClassVar[bool] = False
+
+    def __post_init__(self):
+        for name, value in VARIANTS.get(self.variant, {}).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"method.{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}")
+        object.__setattr__(self, "gates", tuple(self.gates))
+        if len(set(self.gates) & set("LMS")) != len(self.gates):
+            raise InputError(f"method.gates: expected some of 'L', 'M' and 'S', each once, found {self.gates}")
+        if self.gates and self.width % self.reduction:
+            raise InputError(f"method.reduction: expected a divisor of width {self.width}, found {self.reduction}")
+        margins = (self.bits / 4, self.bits / 64) if self.margins is None else tuple(self.margins)
+        object.__setattr__(self, "margins", margins)
+        weights = (self.cluster_weight, self.similarity_weight, self.quantisation_weight, self.quadruplet_weight)
+        if min(weights) < 0 or max(weights) == 0:
+            raise InputError(f"method: expected loss weights of at least 0 and one above, found {weights}")
+
+    @property
+    def _paired(self) -> bool:
+        """Whether a loss asks for a partner of each anchor."""
+        return "drawn" in self.pairs or "pair" in (self.cluster_form, self.quantisation_form)
+
+    @property
+    def _roles(self) -> tuple[str, ...]:
+        """The forward passes of a step, in the order in which they update the running statistics."""
+        return ("item", *(("partner",) if self._paired else ()), "positive", "negative1", "negative2")
+
+    def _network(self, axis_name: str | None = None) -> MCMLP:
+        return MCMLP(
+            bits=self.bits,
+            width=self.width,
+            gates=self.gates,
+            reduction=self.reduction,
+            gate_form=self.gate_form,
+            dropout=self.dropout,
+            dtype=self.dtype,
+            axis_name=axis_name,
+        )
+
+    # the span of training
+
+    def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:
+        """One stage, 'train', on the table 'train'.
+
+        Raises:
+            InputError: the table holds fewer items than a batch, or than centres.
+        """
+        table = tables["train"]
+        size = len(table)
+        if size < self.batch:
+            raise InputError(f"{table.name}: expected at least a batch of {self.batch} items, found {size}")
+        if not 5 <= self._centres(size) <= size:
+            raise InputError(
+                f"method.centres: expected 5 to {size} (items of {table.name}), found {self._centres(size)}"
+            )
+        epoch = size // self.batch
+        steps = self.epochs * epoch if self.steps is None else self.steps
+        return [Stage("train", "train", size, self.batch, steps, epoch)]
+
+    def _centres(self, size: int) -> int:
+        return self.centres if self.items_a_centre is None else max(5, round(size / self.items_a_centre))
+
+    def _epoch(self, stage: Stage, step: Array) -> Array:
+        """[] float32, from 0. In floats: step · epochs may not fit 32 bits."""
+        return jnp.floor(step * jnp.float32(self.epochs / max(stage.steps, 1)) + 1e-4)
+
+    def optimizer(self, stage: Stage) -> optax.GradientTransformation:
+        lowest = min(self.lowest_learning_rate, self.learning_rate)
+
+        def schedule(step):
+            decays = self._epoch(stage, step) // self.decay_epochs
+            return jnp.maximum(self.learning_rate * self.decay**decays, lowest)
+
+        return optax.adam(schedule)
+
+    # the structures
+
+    def prepare(
+        self, stage: Stage, past: Mapping[str, Past], tables: Mapping[str, Table], key: Key, scratch: Path
+    ) -> Tree:
+        """The five `nearest` centres [N, 5], their PCA `targets` [M, width], and each item's drawn pools."""
+        table = tables[stage.table]
+        frames, channels = table.columns["frames"].shape
+        wide = channels if self.structure_features == "mean" else frames * channels
+        path = scratch / "features.npy" if 4 * len(table) * wide > IN_MEMORY else None
+        view = table.map(lambda block: structure_view(block["frames"], self.structure_features), ["frames"], path)
+        cluster, draw = jax.random.split(key)
+        centres = structure.kmeans(view, self._centres(len(table)), key=cluster).centres
+        nearest, _ = structure.nearest_centres(view, centres, 5)
+        pools = structure.mcmsh_pools(
+            nearest, size=self.pool, key=draw, positives_include_self=self.positives_include_self
+        )
+        wanted = ("positive", "positive_count", "negative", "negative_count")
+        targets = structure.pca(centres, self.width)
+        return {"nearest": nearest, "targets": targets, **{name: pools[name] for name in wanted}}
+
+    # the steps
+
+    def init(self, stage: Stage, past: Mapping[str, Past], context: Tree, example: Mapping[str, Array], key: Key):
+        frames = jnp.asarray(example["frames"], self.dtype)
+        variables = self._network().init(key, [frames])
+        return variables["params"], {
+            "batch_stats": variables.get("batch_stats", {}),
+            "scale": jnp.float32(1),  # a of the hash layer, √(epoch + 1)
+        }
+
+    def rows(self, stage: Stage, context: Tree, order: Array, step: Array, key: Key) -> Rows:
+        """Each role's rows, and the facts `sign` (s of anchor and partner) and `has_negative`."""
+        context = jax.tree.map(jnp.asarray, context)
+        item = jax.lax.dynamic_slice_in_dim(order, step % stage.per_epoch * stage.batch, stage.batch)
+        keys = jax.random.split(key, 6)
+        has_positive, has_negative = context["positive_count"][item] > 0, context["negative_count"][item] > 0
+        negative1 = _draw(context, "negative", item, keys[1])
+        negative2 = _draw(context, "negative", item, keys[2])
+        similar = structure.shares_centre(context["nearest"][negative1, :3], context["nearest"][negative2, :3])
+        rows = {
+            "item": item,
+            "positive": _draw(context, "positive", item, keys[0]),
+            "negative1": negative1,
+            "negative2": jnp.where(similar, _draw(context, "negative", item, keys[3]), negative2),
+            "has_negative": has_negative,
+        }
+        if not self._paired:
+            return rows
+        attract = jax.random.bernoulli(keys[4], shape=item.shape)
+        drawn, other, stranger = jax.random.split(keys[5], 3)
+        partner = jnp.where(attract, _draw(context, "positive", item, drawn), _draw(context, "negative", item, other))
+        found = jnp.where(attract, has_positive, has_negative)
+        sign = jnp.where(found, jnp.where(attract, 1.0, -1.0), self.unlike_target)
+        return rows | {"partner": jnp.where(found, partner, _draw_unlike(context, item, stranger)), "sign": sign}
+
+    def loss(
+        self,
+        stage: Stage,
+        context: Tree,
+        params: Tree,
+        collections: Tree,
+        batch: Mapping[str, Mapping[str, Array]],
+        rows: Rows,
+        step: Array,
+        key: Key,
+        across: Across,
+    ) -> tuple[Array, tuple[Tree, Mapping[str, Array]]]:
+        """Eq 12, after a forward pass of each role by its own batch statistics."""
+        roles = self._roles
+        frames = [batch[role]["frames"] for role in roles]
+        places = across.places(frames[0].shape[0])
+        dropout, masks = jax.random.split(key)
+        keys = [jax.random.split(jax.random.fold_in(dropout, layer), len(roles)) for layer in range(4)]
+        keys = jax.vmap(jax.vmap(lambda one: row_keys(one, places)))(jnp.stack(keys))
+
+        def corrupt(projected):
+            everyone = across.gather(projected[0])
+            number, length = everyone.shape[:2]
+            masked = [
+                mask_frames(one, everyone, draw_frame_mask(jax.random.fold_in(masks, i), places, length, number))
+                for i, one in enumerate(projected[: 2 if self._paired else 1])
+            ]
+            return masked + projected[len(masked) :]
+
+        (embedding, y), updated = self._network(across.axis).apply(
+            {"params": params, "batch_stats": collections["batch_stats"]},
+            frames,
+            keys,
+            corrupt if self.masking else None,
+            mutable=["batch_stats"],
+        )
+        scale = jnp.sqrt(self._epoch(stage, step) + 1)
+        relaxed = self._relaxed(y, scale)
+        logs = self._losses(context, embedding, relaxed, rows, across)
+        collections = {"batch_stats": updated.get("batch_stats", {}), "scale": scale}
+        return self._objective(logs), (collections, logs)
+
+    def _relaxed(self, y: Array, scale: Array) -> Array:
+        y = y.astype(jnp.float32)
+        return hash_tanh_of_mean(y) if self.hash_form == "tanh_of_mean" else hash_mean_of_tanh(y, scale)
+
+    def _losses(self, context, embedding, relaxed, rows, across) -> dict[str, Array]:
+        """The four losses without their weights, from embeddings [R, B, D] and relaxed codes [R, B, K]."""
+        targets, nearest = jnp.asarray(context["targets"]), jnp.asarray(context["nearest"])
+        centre = lambda role: targets[nearest[rows[role], 0]]  # noqa: E731
+        of = dict(zip(self._roles, relaxed, strict=True))
+        if self.cluster_form == "item":
+            cluster = cluster_loss(embedding[0], centre("item"))
+        else:
+            cluster = cluster_loss_of_pairs(embedding[:2], jnp.stack([centre("item"), centre("partner")]))
+        if self.pairs == "drawn":
+            neighbours = similarity_loss(of["item"], of["partner"], rows["sign"])
+        else:
+            own, everyone = nearest[rows["item"]], nearest[across.gather(rows["item"])]
+            shape = (len(own), *everyone.shape)
+            pairs = [jnp.broadcast_to(side, shape) for side in (own[:, None], everyone[None])]
+            neighbours = similarity_loss_of_batch(of["item"], across.gather(of["item"]), similarity(*pairs))
+        if self.quantisation_form == "item":
+            quantisation = quantisation_loss(of["item"], gradient=self.quantisation_gradient)
+        else:
+            quantisation = quantisation_loss_of_pairs(relaxed[:2], gradient=self.quantisation_gradient)
+        quadruplet = quadruplet_loss(
+            *(of[role] for role in ("item", "positive", "negative1", "negative2")),
+            rows["has_negative"],
+            margins=self.margins,
+        )
+        return {
+            "cluster": cluster,
+            "similarity": neighbours,
+            "quantisation": quantisation,
+            "quadruplet": quadruplet,
+        }
+
+    def _objective(self, losses: Mapping[str, Array]) -> Array:
+        """Eq 12, the quantisation apart from the similarity it is printed with: .01 = β · .1."""
+        return (
+            self.cluster_weight * losses["cluster"]
+            + self.similarity_weight * losses["similarity"]
+            + self.quantisation_weight * losses["quantisation"]
+            + self.quadruplet_weight * losses["quadruplet"]
+        )
+
+    # what stays
+
+    def conclude(self, stage: Stage, context: Tree, state: TrainState) -> Tree:
+        return {}
+
+    def encode(self, past: Mapping[str, Past], inputs: Mapping[str, Array], modality: str) -> Array:
+        left = past["train"]
+        variables = {"params": left.params, "batch_stats": left.collections["batch_stats"]}
+        _, y = self._network().apply(variables, [inputs["frames"]])
+        return self._relaxed(y, left.collections["scale"])[0]
+
+
+def _draw(context, pool, item, key):
+    """A random entry of each item's pool, [B]; the item itself where the pool is empty."""
+    count = context[f"{pool}_count"][item]
+    chosen = context[pool][item, jax.random.randint(key, item.shape, 0, jnp.maximum(count, 1))]
+    return jnp.where(count > 0, chosen, item)
+
+
+def _draw_unlike(context, item, key):
+    """A random item with S = 0 for each, [B]; where none of STRANGERS is one, the last of them."""
+    nearest = context["nearest"]
+    drawn = jax.random.randint(key, (len(item), STRANGERS), 0, len(nearest))
+    own = jnp.broadcast_to(nearest[item][:, None], (*drawn.shape, nearest.shape[-1]))
+    unlike = (similarity(own, nearest[drawn]) == 0).at[:, -1].set(True)
+    return drawn[jnp.arange(len(item)), unlike.argmax(1)].astype(item.dtype)

@@ -1,0 +1,155 @@
+"""Seconds, compile seconds and memory of one training step, beside a product of matrices timed in the same run.
+
+    python tests/benchmarks/step_time.py --method mcmsh
+    python tests/benchmarks/step_time.py --method dkph --batch 128 --dtype bfloat16
+
+The sizes are the papers': batch 256, 25 frames, 4096-d features, 64 bits, 2000 centres. The yardstick is one float32
+product 256×4096×4096. `ratio` is fastest step over fastest product, since other work on the machine only ever adds;
+`cpu ratio` is the same of the processor's seconds, which a busy machine blurs less. The batch
+lies on the device and the state is donated, as in training.
+"""
+
+import argparse
+import functools
+import importlib
+import resource
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jhash.types import Across, Past, TrainState
+
+ALONE = Across(gather=lambda tree: tree, mean=lambda tree: tree, places=jnp.arange, axis=None)
+
+
+class RandomTable:
+    """As many items as structures and batches ask for; their frames are drawn when they are read."""
+
+    def __init__(self, items, frames, channels):
+        self.name, self.items = "random", items
+        self.columns = {"frames": jax.ShapeDtypeStruct((frames, channels), np.float32)}
+
+    def __len__(self):
+        return self.items
+
+    def read(self, rows, columns):
+        shape = (len(rows), *self.columns["frames"].shape)
+        return {"frames": np.maximum(np.random.default_rng(0).standard_normal(shape, np.float32), 0)}
+
+
+def context_of(name, method, items, stage):
+    """What `prepare` would give, of the right shapes: random pools say nothing, but cost a step the same."""
+    random = np.random.default_rng(0)
+    pool = lambda: random.integers(0, items, (items, method.pool), np.int32)  # noqa: E731
+    counts = np.full(items, method.pool, np.int32)
+    pools = {"positive": pool(), "positive_count": counts, "negative": pool(), "negative_count": counts}
+    centres = random.standard_normal((method.centres, method.width), np.float32)
+    if name == "mcmsh":
+        return pools | {"nearest": random.integers(0, method.centres, (items, 5), np.int32), "targets": centres}
+    if stage.name == "teacher":
+        return {}
+    return pools | {"nearest": random.integers(0, method.centres, items, np.int32), "centres": centres}
+
+
+def step_of(method, stage):
+    """One update as in training: (state, context, batch, rows, key) -> (state, loss)."""
+
+    def step(state, context, batch, rows, key):
+        def objective(params):
+            return method.loss(stage, context, params, state.collections, batch, rows, state.step, key, ALONE)
+
+        (loss, (collections, _)), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+        changes, opt = method.optimizer(stage).update(gradients, state.opt, state.params)
+        return TrainState(state.step + 1, optax.apply_updates(state.params, changes), collections, opt), loss
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def seconds_of(call, repeats):
+    """[repeats] pairs: seconds on the clock, seconds of all cores together."""
+    times = []
+    for _ in range(repeats):
+        start, busy = time.perf_counter(), time.process_time()
+        jax.block_until_ready(call())
+        times.append((time.perf_counter() - start, time.process_time() - busy))
+    return times
+
+
+def measure(name, method, stage, table, repeats):
+    """A row of the table: a dict of figures of one stage."""
+    context = jax.device_put(context_of(name, method, len(table), stage))
+    key = jax.random.key(0)
+    rows = jax.jit(functools.partial(method.rows, stage))(context, jnp.arange(stage.size), jnp.int32(0), key)
+    roles = [role for role, chosen in rows.items() if jnp.issubdtype(chosen.dtype, jnp.integer)]
+    batch = {role: jax.device_put(table.read(np.asarray(rows[role]), ["frames"])) for role in roles}
+    past: dict[str, Past] = {}
+    params, collections = jax.jit(lambda key: method.init(stage, past, context, batch["item"], key))(key)
+    opt = jax.jit(method.optimizer(stage).init)(params)
+    state = TrainState(jnp.int32(0), params, collections, opt)
+
+    start, busy = time.perf_counter(), time.process_time()
+    step = step_of(method, stage).lower(state, context, batch, rows, key).compile()
+    compiling, compiling_busy = time.perf_counter() - start, time.process_time() - busy
+    temporary = step.memory_analysis().temp_size_in_bytes
+
+    left, right = jnp.ones((256, 4096)), jnp.ones((4096, 4096))
+    product = jax.jit(jnp.matmul)
+    product(left, right).block_until_ready()
+    held = [state]
+
+    def once():
+        held[0], loss = step(held[0], context, batch, rows, key)
+        return loss
+
+    jax.block_until_ready(once())
+    steps, products = [], []
+    for _ in range(repeats):
+        products += seconds_of(lambda: product(left, right), 10)
+        steps += seconds_of(once, 1)
+    products += seconds_of(lambda: product(left, right), 10)
+    (step_seconds, step_busy), (product_seconds, product_busy) = (np.min(times, 0) for times in (steps, products))
+    return {
+        "stage": stage.name,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(held[0].params)),
+        "step s": step_seconds,
+        "median s": statistics.median(seconds for seconds, _ in steps),
+        "product ms": 1e3 * product_seconds,
+        "ratio": step_seconds / product_seconds,
+        "cpu ratio": step_busy / product_busy,
+        "compile s": compiling,
+        "compile cpu s": compiling_busy,
+        "temporary GB": temporary / 1e9,
+        "peak GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", choices=("mcmsh", "dkph"), required=True)
+    parser.add_argument("--variant", default="released")
+    parser.add_argument("--bits", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--frames", type=int, default=25)
+    parser.add_argument("--channels", type=int, default=4096)
+    parser.add_argument("--items", type=int, default=5000)
+    parser.add_argument("--centres", type=int, default=2000)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--repeats", type=int, default=5)
+    flags = parser.parse_args()
+    settings = {name: getattr(flags, name) for name in ("variant", "bits", "batch", "centres", "dtype")}
+    method = importlib.import_module(f"jhash.methods.{flags.method}").Method(**settings)
+    table = RandomTable(flags.items, flags.frames, flags.channels)
+    print(f"{flags.method} {flags.variant}, {flags.dtype}: jax {jax.__version__} on {jax.devices()[0].device_kind}")
+    for n, stage in enumerate(method.stages({"train": table})):
+        row = measure(flags.method, method, stage, table, flags.repeats)
+        if n == 0:
+            print("".join(f"{name:>14}" for name in row))
+        print("".join(f"{value:14.3f}" if isinstance(value, float) else f"{value:>14}" for value in row.values()))
+
+
+if __name__ == "__main__":
+    main()
