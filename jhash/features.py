@@ -61,7 +61,7 @@ def normalise_pose(joints: Array) -> Array:
 @jax.jit
 def _sums(frames: Array, pivot: Array) -> tuple[Array, Array]:
     """Over a block's frames: the sums of (x - pivot) and of its square, each [C]."""
-    difference = frames.astype(jnp.float32) - pivot[None, None]
+    difference = frames - pivot[None, None]
     return difference.sum(axis=(0, 1)), jnp.square(difference).sum(axis=(0, 1))
 
 
@@ -88,7 +88,11 @@ def fit_normalisation(table: Table, kind: str, *, floor: float = 0.1, block: int
     pivot = first.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
     total, square = np.zeros(width), np.zeros(width)
     for start in range(0, len(table), block):
-        values = table.read(np.arange(start, min(start + block, len(table))), ["frames"])["frames"]
+        rows = np.arange(start, min(start + block, len(table)))
+        values = table.read(rows, ["frames"])["frames"].astype(np.float32)
+        if len(first) == block > len(rows):  # frames at the pivot add nothing, and one compilation serves all blocks
+            missing = np.broadcast_to(pivot, (block - len(rows), *values.shape[1:]))
+            values = np.concatenate([values, missing])
         for sum_, part in zip((total, square), _sums(values, pivot), strict=True):
             sum_ += np.asarray(part, np.float64)
     variance = np.maximum(square / frames - np.square(total / frames), 0.0)

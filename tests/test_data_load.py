@@ -11,7 +11,8 @@ import scipy.io
 from jhash.data import samples, splits
 from jhash.data.load import load_dataset
 from jhash.data.plan import lines, plan
-from jhash.features import normalise_pose, sqrt_counts
+from jhash.data.source import ArrayTable
+from jhash.features import fit_normalisation, normalise_pose, sqrt_counts
 from jhash.types import InputError
 
 UTD = Path(__file__).parents[2] / "shared/data/utd_mhad/utd_mhad_t32_s64.npz"
@@ -290,3 +291,23 @@ def test_the_plan_of_a_sample():
     assert planned["parts"]["train"]["shape"] == [433, 16, 30]
     assert planned["resident_bytes"] == {"train": 433 * 16 * 30 * 4, "query": 176 * 16 * 30 * 4}
     assert "train: [433, 16, 30] float32, 14 classes" in "\n".join(lines(planned))
+
+
+@pytest.mark.parametrize("block", [7, 23, 64])
+def test_fitting_does_not_depend_on_the_block(block):
+    frames = np.random.default_rng(0).normal(3.0, 2.0, (23, 3, 4)).astype(np.float32)
+    got = fit_normalisation(ArrayTable("clips", {"frames": frames}), "standard", block=block)
+    np.testing.assert_allclose(got["shift"], frames.reshape(-1, 4).mean(axis=0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(1.0 / got["scale"], frames.reshape(-1, 4).std(axis=0, dtype=np.float64), rtol=1e-5)
+
+
+def test_constant_frames_are_only_shifted():
+    got = fit_normalisation(ArrayTable("clips", {"frames": np.full((5, 2, 3), 7.0, np.float32)}), "standard")
+    np.testing.assert_array_equal(got["shift"], 7.0)
+    np.testing.assert_array_equal(got["scale"], 1.0)
+
+
+def test_a_model_s_normalisation_of_another_width():
+    given = {"shift": np.zeros(7, np.float32), "scale": np.ones(7, np.float32)}
+    with pytest.raises(InputError, match="frames are 30 wide, but the model's normalisation is 7 wide"):
+        load_dataset({"name": "jhmdb"}, 0, normalisation=given)

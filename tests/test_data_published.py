@@ -155,6 +155,28 @@ def test_a_nan_in_the_h5_is_found(fcvid):
         load_dataset({"name": "fcvid", "dir": str(fcvid)}, 0)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.uint8, ">f4"])
+def test_frames_of_another_precision_come_out_as_float32(dtype, fcvid):
+    frames = np.abs(clips(0, 150) * 20).astype(dtype)
+    write_h5(fcvid / "fcv_train_feats.h5", frames)
+    write_h5(fcvid / "fcv_test_feats.h5", frames[:9])
+    table = load_dataset({"name": "fcvid", "dir": str(fcvid)}, 0).tables["train"]
+    got = read(table)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, frames.astype(np.float32))
+    mapped = table.map(lambda block: block["frames"][:, 0], ["frames"])
+    np.testing.assert_array_equal(mapped, got[:, 0])
+
+
+def test_normalisation_of_a_file_is_fitted_block_by_block(fcvid):
+    dataset = load_dataset({"name": "fcvid", "dir": str(fcvid), "normalise": "standard"}, 0)
+    frames = clips(0, 150).reshape(-1, 6).astype(np.float64)
+    np.testing.assert_allclose(dataset.normalisation["shift"], frames.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(dataset.normalisation["scale"], 1.0 / frames.std(axis=0), rtol=1e-5)
+    expected = (clips(1, 9) - frames.mean(axis=0)) / frames.std(axis=0)
+    np.testing.assert_allclose(read(dataset.tables["query"]), expected, atol=1e-5)
+
+
 def test_the_plan_tells_files_shapes_disk_and_memory(fcvid):
     planned = plan({"name": "fcvid", "dir": str(fcvid), "frames": 2})
     assert planned["parts"]["train"]["shape"] == [150, 4, 6]
@@ -187,6 +209,7 @@ def test_a_conversion_reads_back_as_the_files(storage, fcvid, tmp_path, monkeypa
     np.testing.assert_array_equal(read(dataset.tables["query"], "labels"), tags(1, 9))
     assert dataset.tables["query"] is dataset.tables["database"] and dataset.self_in_database
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fcvid"]
+    assert len(plan(config)["parts"]["train"]["files"]) > 1
 
 
 @pytest.mark.parametrize("name", ["activitynet", "yfcc"])

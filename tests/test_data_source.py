@@ -198,3 +198,21 @@ def test_a_truncated_h5_is_a_sentence(shards):
 def test_a_file_without_the_dataset_says_what_it_has(shards):
     with pytest.raises(InputError, match="expected a dataset 'frames', found feats"):
         H5Table("shards", shards, "frames", {})
+
+
+def test_a_damaged_chunk_is_a_sentence_that_names_the_rows(shards):
+    data = bytearray(shards[1].read_bytes())
+    with h5py.File(shards[1]) as file:
+        chunk = file["feats"].id.get_chunk_info(0)
+    data[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    shards[1].write_bytes(data)
+    table = H5Table("shards", shards, "feats", {})
+    with pytest.raises(InputError, match="part_1.h5: rows 0 to 1 cannot be read, the file is damaged"):
+        table.read(np.array([11, 10]), ["frames"])
+
+
+def test_blocks_of_a_transformed_table_are_bounded_by_what_it_reads(frames, monkeypatch):
+    monkeypatch.setattr(source, "BLOCK_BYTES", 3 * 4 * 6 * 4)
+    table = Transformed(ArrayTable("array", {"frames": frames}), lambda x: x[:, :1])
+    assert source.block_rows(table, ["frames"]) == 3
+    assert source.block_rows(Subset(table, np.arange(9), "nine"), ["frames"]) == 3

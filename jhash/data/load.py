@@ -192,7 +192,10 @@ def _normalised(table: Table, normalisation: Mapping[str, np.ndarray]) -> Table:
     plain = not shift.any() and (scale == 1.0).all()
     if plain and table.columns["frames"].dtype == np.float32:
         return table
-    done = Transformed(table, lambda frames: normalise(frames, shift, scale))
+    if plain:
+        done = Transformed(table, lambda frames: frames.astype(np.float32))
+    else:
+        done = Transformed(table, lambda frames: normalise(frames, shift, scale))
     source = table.table if isinstance(table, Transformed) else table
     in_memory = isinstance(source, ArrayTable) and not isinstance(source.arrays["frames"], np.memmap)
     return resident(done) if in_memory else done

@@ -42,7 +42,7 @@ def plan(config: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
     for part, table in opened.items():
         source = table.table if isinstance(table, Subset) else table
         frames = table.columns["frames"]
-        files = {str(path): path.stat().st_size for path in source.paths} if isinstance(source, H5Table) else {}
+        files = {str(path): path.stat().st_size for path in getattr(source, "paths", ())}
         shape = [len(table), *frames.shape]
         parts[part] = {
             "name": table.name,
@@ -75,7 +75,7 @@ def lines(planned: Mapping[str, Any]) -> list[str]:
         labels = f"{found['labels']} classes" if found["labels"] else "no labels"
         result.append(f"  {part}: {found['shape']} {found['dtype']}, {labels} ({found['name']})")
         for path, size in found["files"].items():
-            result.append(f"    {path}: {size / 2**30:.2f} GiB, {found['layout']}")
+            result.append(f"    {path}: {size / 2**30:.2f} GiB" + (f", {found['layout']}" if found["layout"] else ""))
         result.append(f"    resident in float32: {planned['resident_bytes'][part] / 2**30:.2f} GiB")
     for storage, size in planned.get("convert_bytes", {}).items():
         result.append(f"  array_record conversion in {storage}: {size / 2**30:.2f} GiB of disk")

@@ -20,9 +20,13 @@ BLOCK_ROWS = 4096  # a block against 2,000 centres is then 32 MB of distances, h
 
 
 def block_rows(table: Table, columns: Sequence[str]) -> int:
-    """Rows in a block of about 128 MB of these columns: between 1 and 4,096, and no more than the table has."""
+    """Rows in a block of about 128 MB of these columns: between 1 and 4,096, and no more than the table has.
+
+    A table made from another reads that one's items, which may be larger: its blocks bound ours.
+    """
     item = sum(table.columns[c].dtype.itemsize * int(np.prod(table.columns[c].shape)) for c in columns)
-    return max(1, min(len(table), BLOCK_ROWS, BLOCK_BYTES // max(item, 1)))
+    rows = max(1, min(len(table), BLOCK_ROWS, BLOCK_BYTES // max(item, 1)))
+    return min(rows, block_rows(table.table, columns)) if isinstance(table, (Subset, Transformed)) else rows
 
 
 def blocks(table: Table, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
@@ -211,6 +215,7 @@ class RecordTable:
 
         self.name = name
         builder = tfds.builder_from_directory(directory)
+        self.paths = sorted(Path(directory).glob(f"*-{split}.array_record-*"))
         self.source = builder.as_data_source(split=split)
         self.arrays = dict(arrays)
         for column, array in self.arrays.items():
