@@ -164,7 +164,7 @@ def expected_average_precision(
 
 
 def precision_at(ranked: np.ndarray, k: int) -> np.ndarray:
-    """The share of relevant items among the first k, [Q], from bool [Q, D]; also beyond the database it divides by k."""
+    """The share of relevant items among the first k, [Q], from bool [Q, D]; always divided by k."""
     chex.assert_rank(ranked, 2)
     return ranked[:, :k].sum(axis=1) / k
 
