@@ -85,6 +85,13 @@ def test_kmeans_reseeds_an_empty_cluster_with_the_farthest_row():
     assert (found.reseeded, found.empty) == (1, 0)
 
 
+def test_kmeans_never_reseeds_with_the_only_row_of_a_cluster():
+    x = np.array([[0.0], [0.25], [10.0]], np.float32)
+    found = structure.kmeans(x, 3, key=KEY, iterations=1, start=np.array([[0.0], [3.0], [999.0]], np.float32))
+    np.testing.assert_array_equal(found.centres, [[0.0], [10.0], [0.25]])
+    assert (found.reseeded, found.empty) == (1, 0)
+
+
 def test_kmeans_says_which_clusters_stay_empty():
     x = np.repeat(np.array([[0.0, 1.0], [4.0, 5.0]], np.float32), 6, axis=0)
     found = structure.kmeans(x, 5, key=KEY)
@@ -162,6 +169,14 @@ def test_nearest_centres_keep_their_digits_far_from_the_origin():
     near = oracle.nearest_centres(x, centres, 4)
     np.testing.assert_array_equal(index, [[m for _, m in item] for item in near])
     np.testing.assert_allclose(distance, [[d for d, _ in item] for item in near], rtol=1e-6)
+
+
+def test_nearest_centres_outlive_the_rounding_of_the_product():
+    random = np.random.default_rng(0)
+    sides = 256 * (2 * random.integers(0, 2, (2, 60, 1)) - 1)  # two far groups: taking off the mean doesn't help
+    x, centres = (sides + random.integers(0, 1024, (2, 60, 12)) / 1024).astype(np.float32)
+    index, _ = structure.nearest_centres(x, centres, 1)
+    np.testing.assert_array_equal(index, [[m for _, m in item] for item in oracle.nearest_centres(x, centres, 1)])
 
 
 def test_nearest_centres_order_ties_by_number():

@@ -51,7 +51,7 @@ def kmeans(
         raise InputError(f"k-means: expected between 1 and {items} centres for {items} items, found {centres}.")
     if start is None:
         rows = np.sort(generator(key).choice(items, centres, replace=False))
-        position = np.array(x[rows], np.float32)
+        position = np.concatenate([_read(x, row, row + 1) for row in rows.tolist()]).astype(np.float32)
     else:
         position = np.array(start, np.float32)
         if position.shape != (centres, width):
@@ -73,7 +73,7 @@ def kmeans(
         if moved == 0 and not len(far):
             break
         for empty, row in zip(np.flatnonzero(counts == 0), far, strict=False):
-            value = np.asarray(x[row], np.float64)
+            value = _read(x, row, row + 1)[0].astype(np.float64)
             sums[nearest[row]] -= value
             counts[nearest[row]] -= 1
             sums[empty] = value
@@ -161,7 +161,7 @@ def _blocks(x: np.ndarray, block: int, *, check: bool) -> Iterator[tuple[int, np
 
 
 def _read(x: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Rows first ... last - 1. Of a mapped file by a plain read: mapped pages would stay in this process's memory."""
+    """Rows first ... last - 1. Of a mapped file by a plain read: pages once touched would count as this process's."""
     whole_file = isinstance(x, np.memmap) and isinstance(x.base, mmap.mmap) and x.flags.c_contiguous and x.mode != "c"
     if not whole_file or x.filename is None:
         return x[first:last]
