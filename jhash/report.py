@@ -1,0 +1,188 @@
+"""Results as rows in results.json, and as a table for a terminal with won, tied or lost against a baseline."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jhash import intervals
+from jhash.metrics import Scores
+from jhash.types import InputError
+
+CELL = ("dataset", "query", "database", "method", "variant", "bits", "preset", "ties", "metric", "k")
+FIELDS = (*CELL, "value", "ci95", "seed")
+COLUMNS = (("map", 5), ("map", 20), ("map", None))
+LEGEND = "± half of the 95 % interval over queries (bootstrap); s the standard deviation between seeds"
+
+
+class Result(NamedTuple):
+    """A row of results.json, and the per-query values [S] that it summarises."""
+
+    row: dict
+    values: np.ndarray
+
+
+def results(
+    scores: Scores,
+    *,
+    method: str,
+    variant: str | None,
+    dataset: str,
+    query: str,
+    database: str,
+    bits: int | None,
+    seed: int | None,
+) -> list[Result]:
+    """One row for each metric of the scores, with its interval over queries.
+
+    Where no query counts, value and interval are null. `bits` is None for real vectors, `variant` where a method has
+    none. `query` and `database` name what was searched with and what was searched ('test', 'train').
+    """
+    names = {"dataset": dataset, "query": query, "database": database, "method": method, "variant": variant}
+    names |= {"bits": bits, "preset": scores.preset, "ties": scores.ties}
+    found = []
+    for (metric, k), values in scores.values.items():
+        mean, low, high = intervals.bootstrap(values) if len(values) else (None, None, None)
+        interval = None if mean is None else [low, high]
+        row = names | {"metric": metric, "k": k, "value": mean, "ci95": interval, "seed": seed}
+        found.append(Result(row, values))
+    return found
+
+
+def cell(row: Mapping) -> tuple:
+    """What a row measures, without its seed: rows of several seeds share a cell."""
+    return tuple(row[field] for field in CELL)
+
+
+def comparisons(found: Sequence[Result], baseline: str) -> dict[tuple, intervals.Comparison]:
+    """Each cell against the baseline method's cell of the same bits, preset and metric: the paired bootstrap.
+
+    The values of several seeds are averaged query by query first, those of the baseline too. Cells whose baseline is
+    missing, or in which no query counts, have no comparison.
+    """
+    values = {}
+    for result in found:
+        values.setdefault(cell(result.row), []).append(result.values)
+    averages = {name: intervals.average_seeds(np.stack(seeds)) for name, seeds in values.items()}
+    method, variant = CELL.index("method"), CELL.index("variant")
+
+    def place(name):
+        return tuple(part for i, part in enumerate(name) if i not in (method, variant))
+
+    against = {place(name): average for name, average in averages.items() if name[method] == baseline}
+    return {
+        name: intervals.compare(average, against[place(name)])
+        for name, average in averages.items()
+        if name[method] != baseline and place(name) in against and len(average)
+    }
+
+
+def write_results(path: Path, rows: Sequence[Mapping]) -> None:
+    """Writes the rows as one JSON list, whole or not at all.
+
+    Raises:
+        ValueError: for NaN or infinity, which JSON has no word for: undefined values are null.
+        OSError: where the disk is full or the folder can't be written to; what was there before stays.
+    """
+    path = Path(path)
+    text = json.dumps([{field: row[field] for field in FIELDS} for row in rows], allow_nan=False, indent=1)
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def read_results(path: Path) -> list[dict]:
+    """The rows of a results.json.
+
+    Raises:
+        InputError: no such file, no JSON, or rows that lack a field.
+    """
+    try:
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file.") from error
+    except ValueError as error:
+        raise InputError(f"{path}: expected JSON, found something else: {error}.") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path}: expected a list of rows, found other JSON.")
+    for number, row in enumerate(rows):
+        missing = [field for field in FIELDS if field not in row]
+        if missing:
+            raise InputError(f"{path}: row {number}: expected the fields {', '.join(FIELDS)}, missing {missing}.")
+    return rows
+
+
+def table(
+    rows: Sequence[Mapping],
+    *,
+    columns: Sequence[tuple[str, int | None]] = COLUMNS,
+    compared: Mapping[tuple, intervals.Comparison] | None = None,
+    baseline: str | None = None,
+) -> str:
+    """Plain text: a block for each dataset and direction, a line for each method and length.
+
+    Args:
+        rows: as in results.json; seeds of one cell are averaged.
+        columns: (metric, k) in order; each preset and rule for ties that rows have becomes a column of its own.
+        compared: from `comparisons`.
+        baseline: whom `compared` compares with, for the legend.
+    """
+    blocks = []
+    for place in dict.fromkeys((row["dataset"], row["query"], row["database"]) for row in rows):
+        here = [row for row in rows if (row["dataset"], row["query"], row["database"]) == place]
+        blocks.append("{}: {} -> {}\n".format(*place) + _block(here, columns, compared or {}))
+    legend = LEGEND if baseline is None else f"{LEGEND};\nwon, tied, lost: against {baseline}, paired bootstrap"
+    return "\n\n".join([*blocks, legend]) + "\n"
+
+
+def _block(rows, columns, compared):
+    kinds = dict.fromkeys((row["metric"], row["k"], row["preset"], row["ties"]) for row in rows)
+    kinds = [kind for column in columns for kind in kinds if kind[:2] == column]
+    lines = [
+        ["method", "bits", *(_title(metric, k) for metric, k, _, _ in kinds)],
+        ["", "", *(f"{preset}, {ties}" for _, _, preset, ties in kinds)],
+    ]
+    for method, variant, bits in dict.fromkeys((row["method"], row["variant"], row["bits"]) for row in rows):
+        line = [method if variant is None else f"{method} ({variant})", "real" if bits is None else str(bits)]
+        for kind in kinds:
+            line.append(_text([row for row in rows if _key(row) == (method, variant, bits, *kind)], compared))
+        lines.append(line)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    aligned = ("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(line.rstrip() for line in aligned)
+
+
+def _key(row):
+    return tuple(row[field] for field in ("method", "variant", "bits", "metric", "k", "preset", "ties"))
+
+
+def _title(metric, k):
+    name = "mAP" if metric == "map" else metric.replace("_", " ")
+    return name if k is None else f"{name}@{k}"
+
+
+def _text(rows, compared):
+    """A cell: mean over seeds, half the interval, spread between seeds, and the verdict."""
+    known = [row for row in rows if row["value"] is not None]
+    if not known:
+        return "-"
+    mean, deviation = intervals.spread([row["value"] for row in known])
+    half = np.mean([(row["ci95"][1] - row["ci95"][0]) / 2 for row in known])
+    text = f"{_short(mean)} ±{_short(half)}"
+    text += "" if deviation is None else f" s{_short(deviation)}"
+    comparison = compared.get(cell(known[0]))
+    return text if comparison is None else f"{text} {comparison.verdict}"
+
+
+def _short(value):
+    return f"{value:.3f}".removeprefix("0")
