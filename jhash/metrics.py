@@ -233,6 +233,8 @@ def evaluate_codes(
             'expected' where the order of ties would change the divisor.
     """
     protocol = _protocol(preset, ties, cutoffs)
+    _check_at_least(1, precision_ranks=precision_ranks)
+    _check_at_least(0, radii=radii)
     query_codes, database_codes = _check_codes(query_codes, database_codes)
     _check_labels(query_codes, database_codes, query_labels, database_labels, self_rows)
     if protocol.ties == "shuffled":
@@ -262,6 +264,7 @@ def evaluate_vectors(
     distances, which real numbers hardly have.
     """
     protocol = _protocol(preset, ties, cutoffs)
+    _check_at_least(1, precision_ranks=precision_ranks)
     if protocol.ties not in ("stable", "shuffled"):
         raise InputError(f"ties of real vectors: expected 'stable' or 'shuffled', found {protocol.ties!r}.")
     queries, database = _unit(query_vectors, "query vectors"), _unit(database_vectors, "database vectors")
@@ -301,6 +304,7 @@ def precision_recall_curve(
     """
     if by not in ("radius", "rank"):
         raise InputError(f"curve by {by!r}: expected 'radius' or 'rank'.")
+    _check_at_least(1, depth=() if depth is None else (depth,))
     query_codes, database_codes = _check_codes(query_codes, database_codes)
     _check_labels(query_codes, database_codes, query_labels, database_labels, self_rows)
     bits, items = query_codes.shape[1], len(database_codes) - (self_rows is not None)
@@ -431,6 +435,12 @@ def _protocol(preset, ties, cutoffs):
     changes = {} if ties is None else {"ties": ties}
     changes |= {} if cutoffs is None else {"cutoffs": tuple(cutoffs)}
     return dataclasses.replace(PRESETS[preset], **changes)
+
+
+def _check_at_least(least, **numbers):
+    for name, values in numbers.items():
+        if any(value < least for value in values):
+            raise InputError(f"{name}: expected whole numbers from {least} up, found {tuple(values)}.")
 
 
 def _check_codes(query_codes, database_codes):

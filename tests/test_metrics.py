@@ -255,6 +255,8 @@ BAD = {
     "field 'ties'": {"ties": "random"},
     "field 'cutoffs'": {"cutoffs": (0,)},
     "divisor 'k'": {"cutoffs": (None,)},
+    "radii: expected whole numbers from 0 up": {"radii": (2, -1)},
+    "precision_ranks: expected whole numbers from 1 up": {"precision_ranks": (0,)},
 }
 
 
