@@ -46,6 +46,12 @@ def count(asked: int, batch: int) -> int:
     return asked or max(n for n in range(1, local + 1) if batch % n == 0)
 
 
+def memory_gb() -> float:
+    """How much of a table may live on the device: half of a GPU's memory, little on a CPU, which holds it already."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return stats["bytes_limit"] / 2e9 if "bytes_limit" in stats else 1.0
+
+
 def local_rows(tree: Tree, devices: int) -> Tree:
     """Inside a compiled step: the rows [b, ...] of the whole batch [B, ...] that belong to this device."""
     if devices == 1:

@@ -20,15 +20,7 @@ import optax
 
 from jhash import checkpoint, parallel
 from jhash.steps import keys_of_stage, resident_spans, streamed_spans
-from jhash.types import Key, Method, Past, Stage, Table, TrainState, Tree
-
-
-class Diverged(Exception):
-    """A loss that is not a finite number; the last good state is on disk."""
-
-
-class Stopped(Exception):
-    """The user asked to stop; the state is on disk and the same command goes on from it."""
+from jhash.types import Diverged, Key, Method, Past, Stage, Stopped, Table, TrainState, Tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +61,13 @@ def fit(method: Method, stage: Stage, index: int, past: Mapping[str, Past], tabl
         return finished
     keys, table = keys_of_stage(run.seed, index), tables[stage.table]
     context = _context(method, stage, past, tables, keys[0], folder, run)
-    init = functools.partial(_initial, method, stage, past, context, _example(table, method, stage))
+    init = functools.partial(initial_state, method, stage, past, context, example_of(table, method, stage))
     saved = checkpoint.Checkpoints(folder / "checkpoints")
     state = saved.newest(jax.eval_shape(init, keys[1]), run.warn) or jax.jit(init)(keys[1])
     best = _Best(folder / "best", run, method, stage, context, past) if last and run.score else None
     if int(state.step) < stage.steps:
         state = _steps(method, stage, table, context, keys, state, saved, best, run)
-    left = best.past() if best else _leave(method, stage, context, state)
+    left = best.past() if best else leave(method, stage, context, state)
     checkpoint.save(folder / "past", left._asdict())
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return left
@@ -84,7 +76,7 @@ def fit(method: Method, stage: Stage, index: int, past: Mapping[str, Past], tabl
 def _steps(method, stage, table, context, keys, state, saved, best, run: Run) -> TrainState:
     """The steps of a stage that are left, with checkpoints, and the two ways to end early."""
     devices = parallel.count(run.devices, stage.batch)
-    spans = resident_spans if _bytes(table, method) <= run.resident_gb * 1e9 else streamed_spans
+    spans = resident_spans if table_bytes(table, method) <= run.resident_gb * 1e9 else streamed_spans
     cut = run.score_every if best else stage.steps
     step, clock = int(state.step), time.monotonic()
     for now, logs in spans(method, stage, table, context, keys, state, devices, cut):
@@ -106,25 +98,25 @@ def _steps(method, stage, table, context, keys, state, saved, best, run: Run) ->
     return whole
 
 
-def _initial(method, stage, past, context, example, key) -> TrainState:
+def initial_state(method, stage, past, context, example, key) -> TrainState:
     params, collections = method.init(stage, past, context, example, key)
     optimizer = method.optimizer(stage)
     opt = {name: one.init(params) for name, one in optimizer.items()} if isinstance(optimizer, dict) else None
     return TrainState(jnp.int32(0), params, collections, opt if opt is not None else optimizer.init(params))
 
 
-def _example(table: Table, method: Method, stage: Stage) -> dict[str, jax.ShapeDtypeStruct]:
+def example_of(table: Table, method: Method, stage: Stage) -> dict[str, jax.ShapeDtypeStruct]:
     """{column: [B, ...]} of zeros: shapes are all that an initialisation may depend on."""
     shapes = {name: table.columns[name] for name in method.columns}
     return {name: np.zeros((stage.batch, *shape.shape), shape.dtype) for name, shape in shapes.items()}
 
 
-def _bytes(table: Table, method: Method) -> int:
+def table_bytes(table: Table, method: Method) -> int:
     shapes = [table.columns[name] for name in method.columns]
     return len(table) * sum(math.prod(shape.shape) * np.dtype(shape.dtype).itemsize for shape in shapes)
 
 
-def _leave(method: Method, stage: Stage, context: Tree, state: TrainState) -> Past:
+def leave(method: Method, stage: Stage, context: Tree, state: TrainState) -> Past:
     left = Past(state.params, state.collections, method.conclude(stage, context, state))
     return jax.tree.map(np.asarray, left)
 
@@ -184,7 +176,7 @@ class _Best:
         self.method, self.stage, self.context, self.earlier = method, stage, context, past
 
     def offer(self, state: TrainState) -> None:
-        left = _leave(self.method, self.stage, self.context, state)
+        left = leave(self.method, self.stage, self.context, state)
         score = self.run.score({**self.earlier, self.stage.name: left})
         self.run.watch(self.stage, int(state.step) - 1, {"validation": np.array([score])})
         held = self._held()

@@ -16,8 +16,28 @@ Rows = Mapping[str, Array]  # role -> [B]: int32 are rows to read ('item', 'part
 Batch = Mapping[str, Mapping[str, Array]]  # role -> column -> [B, ...]
 
 
-class InputError(Exception):
-    """Something the user gave is wrong. The message is one sentence: where, which field, expected, found."""
+class Ended(Exception):
+    """A run that ends early, with one sentence for the user."""
+
+    exit_code = 1
+
+
+class InputError(Ended):
+    """Something the user gave is wrong. The sentence says where, which field, expected, found."""
+
+    exit_code = 2
+
+
+class Diverged(Ended):
+    """A loss that is not a finite number; the last good state is on disk."""
+
+    exit_code = 3
+
+
+class Stopped(Ended):
+    """The user asked to stop; the state is on disk and the same command goes on from it."""
+
+    exit_code = 130
 
 
 class Table(Protocol):

@@ -11,7 +11,7 @@ import pytest
 import toys
 
 from jhash import checkpoint, parallel, steps, train
-from jhash.types import InputError, TrainState
+from jhash.types import Diverged, InputError, Stopped, TrainState
 
 
 def run(folder, **options):
@@ -35,7 +35,7 @@ def test_a_stopped_run_ends_bit_for_bit_where_an_unbroken_one_ends(toy, tmp_path
         try:
             broken = train.train(toy(), toys.tables(), run(tmp_path / "b", stopping=stop_after(2)))
             break
-        except train.Stopped:
+        except Stopped:
             continue
     assert_same_bits(broken, unbroken)
 
@@ -70,7 +70,7 @@ def test_replicas_stay_equal_to_each_other(toy):
     method, tables = toy(), toys.tables()
     stage = method.stages(tables)[0]
     context, keys = method.prepare(stage, {}, tables, None, None), steps.keys_of_stage(0, 0)
-    state = train._initial(method, stage, {}, context, train._example(tables[stage.table], method, stage), keys[1])
+    state = train.initial_state(method, stage, {}, context, train.example_of(tables[stage.table], method, stage), keys[1])
     spans = steps.resident_spans(method, stage, tables[stage.table], context, keys, state, 4, stage.steps)
     *_, (state, _) = spans
     for leaf in jax.tree.leaves(state):
@@ -83,7 +83,7 @@ def test_loss_and_gradients_of_four_devices_are_those_of_one(toy):
     stage = method.stages(tables)[0]
     table = tables[stage.table]
     context, keys = method.prepare(stage, {}, tables, None, None), steps.keys_of_stage(0, 0)
-    state = train._initial(method, stage, {}, context, train._example(table, method, stage), keys[1])
+    state = train.initial_state(method, stage, {}, context, train.example_of(table, method, stage), keys[1])
     order = steps.order_of_step(stage, keys, jnp.int32(0))
     rows, noise = steps.rows_of_step(method, stage, context, keys, order, jnp.int32(0))
     batch = {r: table.read(np.asarray(n), method.columns) for r, n in rows.items() if n.dtype == jnp.int32}
@@ -131,7 +131,7 @@ def test_a_loss_that_is_not_finite_ends_with_a_sentence_and_keeps_the_last_check
             loss, rest = super().loss(stage, context, params, collections, batch, rows, step, key, across)
             return loss + jnp.where(step == 3, jnp.nan, 0.0), rest
 
-    with pytest.raises(train.Diverged, match="teacher: loss became nan at step 3"):
+    with pytest.raises(Diverged, match="teacher: loss became nan at step 3"):
         train.train(Diverging(), toys.tables(), run(tmp_path, save_every=0, resident_gb=0))
     assert checkpoint.Checkpoints(tmp_path / "00_teacher" / "checkpoints").steps() == [2, 3]
 
@@ -157,7 +157,7 @@ def empty(folder):
 @pytest.mark.parametrize("harm", [damage, truncate, empty])
 def test_a_broken_newest_checkpoint_is_reported_and_the_one_before_is_used(harm, tmp_path):
     unbroken = train.train(toys.Mcmsh(), toys.tables(), run(tmp_path / "a"))
-    with pytest.raises(train.Stopped):
+    with pytest.raises(Stopped):
         train.train(toys.Mcmsh(), toys.tables(), run(tmp_path / "b", save_every=0, stopping=stop_after(4)))
     saved = checkpoint.Checkpoints(tmp_path / "b" / "00_train" / "checkpoints")
     harm(saved.folder / str(saved.steps()[-1]))
@@ -169,7 +169,7 @@ def test_a_broken_newest_checkpoint_is_reported_and_the_one_before_is_used(harm,
 
 def test_damaged_structures_are_reported_and_computed_again(tmp_path):
     unbroken = train.train(toys.Mcmsh(), toys.tables(), run(tmp_path / "a"))
-    with pytest.raises(train.Stopped):
+    with pytest.raises(Stopped):
         train.train(toys.Mcmsh(), toys.tables(), run(tmp_path / "b", stopping=stop_after(1)))
     file = tmp_path / "b" / "00_train" / "context.npz"
     file.write_bytes(file.read_bytes()[:-60])
@@ -184,7 +184,7 @@ def test_the_best_state_by_validation_is_kept_and_survives_a_stop(tmp_path):
 
     options = {"score": score, "score_every": 3}
     unbroken = train.train(toys.Mcmsh(), toys.tables(), run(tmp_path / "a", **options))
-    with pytest.raises(train.Stopped):
+    with pytest.raises(Stopped):
         train.train(toys.Mcmsh(), toys.tables(), run(tmp_path / "b", stopping=stop_after(3), **options))
     resumed = train.train(toys.Mcmsh(), toys.tables(), run(tmp_path / "b", **options))
     assert_same_bits(resumed, unbroken)
@@ -193,7 +193,7 @@ def test_the_best_state_by_validation_is_kept_and_survives_a_stop(tmp_path):
 
 def test_a_checkpoint_of_four_devices_goes_on_on_one(tmp_path):
     alone = train.train(toys.Mcmsh(), toys.tables(), run(tmp_path / "a"))
-    with pytest.raises(train.Stopped):
+    with pytest.raises(Stopped):
         train.train(toys.Mcmsh(), toys.tables(), run(tmp_path / "b", devices=4, stopping=stop_after(2)))
     resumed = train.train(toys.Mcmsh(), toys.tables(), run(tmp_path / "b", devices=1))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), resumed, alone)

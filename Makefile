@@ -1,0 +1,36 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+.PHONY: demo test lint wheel clean
+
+# Trains MCMSH and DKPH on real event video and scores them beside ITQ, LSH and cosine similarity.
+demo: $(VENV)/ready
+	$(BIN)/python -m jhash.launch --config configs/mcmsh_nmnist.py --workdir runs/demo/mcmsh_nmnist
+	$(BIN)/python -m jhash.launch --config configs/dkph_nmnist.py --workdir runs/demo/dkph_nmnist
+
+test: $(VENV)/ready-dev
+	$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --durations=10
+
+lint: $(VENV)/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+wheel: $(VENV)/ready-dev
+	$(BIN)/python -m build --wheel --outdir dist .
+
+$(VENV)/bin/python:
+	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'jhash needs Python 3.11 or newer'"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install $(PIP_FLAGS) -e .
+	touch $@
+
+$(VENV)/ready-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install $(PIP_FLAGS) -e '.[dev]'
+	touch $@ $(VENV)/ready
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info runs

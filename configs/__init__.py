@@ -1,0 +1,1 @@
+"""The experiments packed with jhash: `--config <name>` finds them anywhere."""

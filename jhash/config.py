@@ -1,0 +1,90 @@
+"""What an experiment may say: every field with its default, so that a mistyped one is noticed."""
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+import pkgutil
+
+from ml_collections import ConfigDict, config_dict
+
+import jhash.methods
+from jhash.data.load import complete
+from jhash.types import InputError, Method
+
+
+def experiment(method: str, data: str, **data_fields) -> ConfigDict:
+    """All fields of an experiment with their defaults, for a config file to change.
+
+    Args:
+        method: a file name in jhash/methods, without '.py'.
+        data: a dataset's name (see `jhash.data.load`).
+        **data_fields: fields of that dataset.
+    """
+    return ConfigDict(
+        {
+            "method": method,
+            "hyper": {f.name: _default(f) for f in _fields(method_class(method))},
+            "data": complete({"name": data, **data_fields}),
+            "baselines": ("itq", "lsh", "cosine"),  # methods scored beside this one, at the same length
+            "baseline_view": "mean",  # what the baselines see of the frames: 'mean' | 'flatten'
+            "seed": 0,
+            "seeds": 1,  # runs with seed, seed + 1, ...
+            "select": "last",  # 'last' | 'validation': the best step by config.data.validation, never by test data
+            "select_every": 100,  # steps between two looks at the validation part
+            "presets": ("video", "trec"),  # retrieval protocols (see `jhash.metrics`)
+            "ties": "stable",
+            "run": {  # nothing in here makes it another experiment
+                "devices": 0,  # 0: as many as divide the batch
+                "resident_gb": -1.0,  # larger tables are streamed; -1: 1 GB on a CPU, half of a GPU's memory
+                "save_every": 60.0,  # seconds between checkpoints
+                "log_every": 20,  # steps between two points of a learning curve
+                "tensorboard": True,
+            },
+        }
+    )
+
+
+def method_names() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(jhash.methods.__path__))
+
+
+def method_class(name: str) -> type:
+    """The `Method` of jhash/methods/<name>.py. Raises InputError for a name without a file."""
+    if name not in method_names():
+        raise InputError(
+            f"config.method: expected one of {', '.join(method_names())}, found {name!r}{_near(name, method_names())}"
+        )
+    return importlib.import_module(f"jhash.methods.{name}").Method
+
+
+def build(name: str, fields: dict) -> Method:
+    """A method from its hyper-parameters. Raises InputError for a field it doesn't have."""
+    cls = method_class(name)
+    known = [field.name for field in _fields(cls)]
+    for field in fields:
+        if field not in known:
+            raise InputError(f"config.hyper.{field}: {name} has no such field{_near(field, known)}")
+    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+
+
+def baseline(name: str, config: ConfigDict) -> Method:
+    """A baseline at the experiment's code length, seeing the frames as config.baseline_view says."""
+    cls = method_class(name)
+    given = {"bits": config.hyper.bits, "structure_features": config.baseline_view}
+    return cls(**{field: value for field, value in given.items() if field in inspect.signature(cls).parameters})
+
+
+def _fields(cls: type) -> list[dataclasses.Field]:
+    return [field for field in dataclasses.fields(cls) if field.init]
+
+
+def _default(field: dataclasses.Field):
+    """A field whose default is None takes any type, so that a flag can set it."""
+    value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    return config_dict.placeholder(object) if value is None else value
+
+
+def _near(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,102 @@
+"""A trained method → codes → scores; and a trained method of a workdir, ready to encode new items."""
+
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+import scipy.io
+from ml_collections import ConfigDict
+
+from jhash import metrics
+from jhash.config import baseline, build
+from jhash.data.load import prepared
+from jhash.data.source import ArrayTable
+from jhash.train import read_past
+from jhash.types import InputError, Method, Past, Table
+
+
+@functools.cache
+def _encoder(method: Method, modality: str):
+    return jax.jit(functools.partial(_encode, method, modality))
+
+
+def _encode(method, modality, past, inputs):
+    return method.encode(past, inputs, modality)
+
+
+def encode(method: Method, past: Mapping[str, Past], table: Table, modality: str) -> np.ndarray:
+    """Codes ±1 int8 [N, K] of every item of a table (sgn(0) = +1), or real vectors [N, F] float32 of a real method."""
+    call = _encoder(method, modality)
+    vectors = table.map(lambda inputs: call(past, inputs), method.columns)
+    return vectors.astype(np.float32) if method.real else np.where(vectors >= 0, 1, -1).astype(np.int8)
+
+
+def score(
+    method, query, database, query_labels, database_labels, *, preset: str, ties: str, **options
+) -> metrics.Scores:
+    """Scores codes or, of a real method, vectors, by the preset; also by mAP over the whole ranking."""
+    rank = metrics.evaluate_vectors if method.real else metrics.evaluate_codes
+    ties = "stable" if method.real and ties not in ("stable", "shuffled") else ties
+    return rank(query, database, query_labels, database_labels, preset, ties=ties, **options)
+
+
+def save_codes(folder: Path, codes: Mapping[str, np.ndarray]) -> None:
+    """codes_<part>.npy each, ±1 int8 [N, K], and all of them in codes.mat."""
+    for part, array in codes.items():
+        partial = folder / f".codes_{part}.partial.npy"
+        np.save(partial, array)
+        partial.replace(folder / f"codes_{part}.npy")
+    partial = folder / ".codes.partial.mat"
+    scipy.io.savemat(partial, dict(codes), do_compression=True)
+    partial.replace(folder / "codes.mat")
+
+
+def labels_of(table: Table) -> np.ndarray:
+    """[N, L] 0/1. Raises InputError for a table without labels."""
+    if "labels" not in table.columns:
+        raise InputError(f"{table.name}: expected labels, which the evaluation needs, found none")
+    return table.read(np.arange(len(table)), ["labels"])["labels"]
+
+
+class Model:
+    """A trained method: `encode` gives the codes of new items, prepared like those it was trained on."""
+
+    def __init__(self, method: Method, past: Mapping[str, Past], frames: int, normalisation: Mapping, modality: str):
+        self.method, self.past, self.modality = method, past, modality
+        self.frames, self.normalisation = frames, normalisation
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Codes ±1 int8 [N, K] of clips [N, T, C] as stored in the dataset's files, any number of them."""
+        table = prepared(ArrayTable("clips", {"frames": np.asarray(frames)}), self.frames, self.normalisation)
+        return encode(self.method, self.past, table, self.modality)
+
+
+def load_model(workdir: str | Path, seed: int = 0, method: str | None = None) -> Model:
+    """Restores what an experiment trained, from its workdir alone: config.json, the normalisation, Orbax checkpoints.
+
+    Args:
+        workdir: the folder given to `python -m jhash.launch --workdir`.
+        seed: which of its runs.
+        method: the experiment's own method, or one of its baselines.
+
+    Raises:
+        InputError: the folder or the run isn't there or isn't finished.
+    """
+    workdir = Path(workdir)
+    try:
+        config = ConfigDict(json.loads((workdir / "config.json").read_text()))
+        with open(workdir / "normalisation.npz", "rb") as file, np.load(file, allow_pickle=False) as saved:
+            normalisation = dict(saved)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{workdir}: expected the workdir of an experiment ({error})") from error
+    name = method or config.method
+    built = build(name, config.hyper.to_dict()) if name == config.method else baseline(name, config)
+    folder = workdir / f"seed-{seed}" / name
+    stages = sorted(path.parent for path in folder.glob("*/past"))
+    if not (folder / "scores.npz").is_file():
+        raise InputError(f"{folder}: expected a finished run of {name} with seed {seed}, found none")
+    past = {stage.name.split("_", 1)[1]: read_past(stage / "past") for stage in stages}
+    return Model(built, past, config.data.frames, normalisation, "video")

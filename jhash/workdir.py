@@ -1,0 +1,78 @@
+"""The folder of one experiment: config.json says which; another experiment, or a second process, is refused."""
+
+import fcntl
+import json
+from pathlib import Path
+from typing import Any
+
+from jhash.types import InputError
+
+FREE = ("run", "seeds")  # differences that don't make it another experiment
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes strict JSON, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    partial.replace(path)
+
+
+def claim(workdir: Path, config: dict) -> tuple[dict, Any]:
+    """Makes the folder this experiment's own, or finds that it is: (config, lock to hold while running).
+
+    The returned config is the given one, but with the residency that the folder was begun with: a resident and a
+    streamed run differ in the last bits.
+
+    Raises:
+        InputError: the folder can't be written, holds another experiment or other files, or is in use.
+    """
+    config = json.loads(json.dumps(config))
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = open(workdir / ".lock", "w")
+    except OSError as error:
+        raise InputError(f"{workdir}: expected a folder that can be written ({error.strerror})") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise InputError(f"{workdir}: another process is at work in this folder") from error
+    file = workdir / "config.json"
+    if file.is_file():
+        held = _read(file)
+        _compare(workdir, config, held)
+        config["run"]["resident_gb"] = held["run"]["resident_gb"]
+    elif any(path.name != ".lock" for path in workdir.iterdir() if not path.name.endswith(".partial")):
+        found = sorted(path.name for path in workdir.iterdir() if path.name != ".lock")[0]
+        raise InputError(f"{workdir}: expected an empty folder or one with a config.json, found {found!r}")
+    write_json(file, config)
+    return config, lock
+
+
+def _read(file: Path) -> dict:
+    try:
+        held = json.loads(file.read_text())
+        held["run"]["resident_gb"]
+        return held
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise InputError(f"{file}: expected the config of an experiment, found something unreadable") from error
+
+
+def _compare(workdir: Path, config: dict, held: dict) -> None:
+    given, before = (flat({k: v for k, v in c.items() if k not in FREE}) for c in (config, held))
+    differing = [key for key in sorted(given | before) if given.get(key) != before.get(key)]
+    if differing:
+        key = differing[0]
+        more = f" (and {len(differing) - 1} more fields)" if len(differing) > 1 else ""
+        raise InputError(
+            f"{workdir}: holds another experiment: config.{key}: expected {before.get(key)!r}, "
+            f"found {given.get(key)!r}{more}; choose another --workdir"
+        )
+
+
+def flat(tree: dict, prefix: str = "") -> dict[str, Any]:
+    """{'a': {'b': 1}} -> {'a.b': 1}."""
+    leaves = {}
+    for key, value in tree.items():
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return leaves

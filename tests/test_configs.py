@@ -1,0 +1,115 @@
+"""Every experiment that jhash packs: its fields exist, and all its stages have shapes that fit, without any data."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toys
+
+from jhash import train
+from jhash.config import build, experiment
+from jhash.parallel import ALONE
+from jhash.steps import keys_of_stage
+from jhash.types import InputError, Past
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("[a-z]*.py"))
+SHAPES = {  # items, frames, width of the training part
+    "nmnist": (1000, 10, 2312),
+    "jhmdb": (433, 16, 30),
+    "fcvid": (45585, 25, 4096),
+    "activitynet": (9722, 30, 2048),
+    "yfcc": (409788, 25, 4096),
+    "files": (861, 32, 60),
+}
+
+
+def config_of(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(), module
+
+
+class ShapeOnly(toys.ArrayTable):
+    """A table of the published size without its content."""
+
+    def __init__(self, items, *shape):
+        self.name, self.items = "shapes", items
+        self.columns = {"frames": jax.ShapeDtypeStruct(shape, np.float32)}
+
+    def __len__(self):
+        return self.items
+
+    def read(self, rows, columns):
+        raise AssertionError("read")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_says_its_command_and_its_figure(path):
+    config, module = config_of(path)
+    assert f"python -m jhash.launch --config configs/{path.name}" in module.__doc__
+    assert path.stem.startswith(f"{config.method}_{config.data.name}")
+
+
+ITEMS, CENTRES = 67, 31  # primes, so that they can be told from every other length in a shape
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shapes_fit(path, tmp_path):
+    """Structures are found in a few narrow clips; their shapes, stretched to the real size, meet the real network."""
+    config, _ = config_of(path)
+    items, frames, width = SHAPES[config.data.name]
+    method = build(config.method, config.hyper.to_dict())
+    small = dataclasses.replace(method, centres=CENTRES, items_a_centre=None, batch=8)
+    random = np.random.default_rng(0)
+    narrow = {"train": toys.ArrayTable(frames=random.normal(size=(ITEMS, frames, 8)).astype(np.float32))}
+    real = {"train": ShapeOnly(items, frames, width)}
+    small_past, past = {}, {}
+    for index, (stage, tiny) in enumerate(zip(method.stages(real), small.stages(narrow), strict=True)):
+        assert stage.steps > 0 and stage.batch <= stage.size
+        keys = keys_of_stage(0, index)
+        found = small.prepare(tiny, small_past, narrow, keys[0], tmp_path)
+        example = train.example_of(narrow["train"], small, tiny)
+        state = train.initial_state(small, tiny, small_past, found, example, keys[1])
+        small_past[stage.name] = train.leave(small, tiny, found, state)
+
+        stretched = {ITEMS: items, CENTRES: method._centres(items)}
+        context = {
+            name: jax.ShapeDtypeStruct(tuple(stretched.get(n, n) for n in np.shape(leaf)), np.asarray(leaf).dtype)
+            for name, leaf in found.items()
+        }
+        example = train.example_of(real["train"], method, stage)
+        state = jax.eval_shape(lambda: train.initial_state(method, stage, past, None, example, keys[1]))
+        order, step = jax.ShapeDtypeStruct((items,), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)
+        rows = jax.eval_shape(lambda c, o, s: method.rows(stage, c, o, s, keys[2]), context, order, step)
+        batch = {
+            role: {"frames": jax.ShapeDtypeStruct((stage.batch, frames, width), jnp.float32)}
+            for role, chosen in rows.items()
+            if chosen.dtype == jnp.int32
+        }
+        assert all(chosen.shape == (stage.batch,) for chosen in rows.values())
+        loss, (collections, logs) = jax.eval_shape(
+            lambda c, p, o, b, r, s: method.loss(stage, c, p, o, b, r, s, keys[3], ALONE),
+            *(context, state.params, state.collections, batch, rows, step),
+        )
+        assert loss.shape == () and all(log.shape == () for log in logs.values())
+        assert jax.tree.structure(collections) == jax.tree.structure(state.collections)
+        past[stage.name] = Past(
+            state.params, state.collections, jax.eval_shape(lambda s: method.conclude(stage, context, s), state)
+        )
+    clip = {"frames": jax.ShapeDtypeStruct((2, frames, width), jnp.float32)}
+    assert jax.eval_shape(lambda p, c: method.encode(p, c, "video"), past, clip).shape == (2, config.hyper.bits)
+
+
+def test_an_unknown_method_is_refused_with_a_suggestion():
+    with pytest.raises(InputError, match="found 'mcmhs' .did you mean 'mcmsh'"):
+        experiment("mcmhs", "nmnist")
+
+
+def test_an_unknown_hyper_parameter_is_refused_with_a_suggestion():
+    with pytest.raises(InputError, match="config.hyper.center: mcmsh has no such field .did you mean 'centres'"):
+        build("mcmsh", {"center": 3})
