@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 
 from jhash.data import samples, splits
-from jhash.data.load import load_dataset
+from jhash.data.load import load_dataset, prepared
 from jhash.data.plan import lines, plan
 from jhash.data.source import ArrayTable
 from jhash.features import fit_normalisation, normalise_pose, sqrt_counts
@@ -311,3 +311,24 @@ def test_a_model_s_normalisation_of_another_width():
     given = {"shift": np.zeros(7, np.float32), "scale": np.ones(7, np.float32)}
     with pytest.raises(InputError, match="frames are 30 wide, but the model's normalisation is 7 wide"):
         load_dataset({"name": "jhmdb"}, 0, normalisation=given)
+
+
+def test_class_numbers_that_are_nan(tmp_path, clips):
+    numbers = clips[1].astype(float)
+    numbers[3] = np.nan
+    np.savez(tmp_path / "a.npz", frames=clips[0], labels=numbers)
+    config = {"name": "files", "train": str(tmp_path / "a.npz"), "query": str(tmp_path / "a.npz")}
+    with pytest.raises(InputError, match="a.npz: class numbers must be finite, found nan"):
+        load_dataset(config, 0)
+
+
+def test_new_clips_are_prepared_like_those_of_the_run():
+    dataset = load_dataset({"name": "jhmdb", "frames": 4, "normalise": "standard"}, 0)
+    table = prepared(samples.jhmdb("test"), 4, dataset.normalisation)
+    np.testing.assert_array_equal(all_frames(table), all_frames(dataset.tables["query"]))
+
+
+def test_new_clips_of_another_rank():
+    given = {"shift": np.zeros(4, np.float32), "scale": np.ones(4, np.float32)}
+    with pytest.raises(InputError, match=r"clips: frames must be \[items, frames, width\], .* found \[3, 4\]"):
+        prepared(ArrayTable("clips", {"frames": np.zeros((3, 4), np.float32)}), 0, given)

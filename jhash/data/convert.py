@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import fcntl
 import importlib
+import io
 import os
 import shutil
 import sys
@@ -54,7 +55,8 @@ def _build(dataset: str, source: Path, output: Path, storage: str) -> None:
     module = importlib.import_module(f"jhash.data.builders.{dataset}")
     builder = getattr(module, dataset.capitalize())(config=storage, data_dir=output, file_format="array_record")
     settings = tfds.download.DownloadConfig(manual_dir=Path(source), compute_stats="skip")
-    builder.download_and_prepare(download_dir=output / "downloads", download_config=settings)
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads, and of folders that are renamed after
+        builder.download_and_prepare(download_dir=output / "downloads", download_config=settings)
 
 
 @contextlib.contextmanager

@@ -88,6 +88,8 @@ def _encoded(config: Mapping[str, Any], path: Path, labels: np.ndarray, items: i
     labels = labels.reshape(-1)
     if len(labels) != items:
         raise InputError(f"{path}: labels must have {items} rows, one an item, found {len(labels)}.")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise InputError(f"{path}: class numbers must be finite, found {labels[~np.isfinite(labels)][0]}.")
     opened = ["train"] if config["fold"] else [part for part in ("train", "query", "database") if config[part]]
     stored = [found.reshape(-1) for part in opened if (found := _labels(config, part)) is not None]
     return one_hot(labels, np.unique(np.concatenate(stored)))

@@ -116,10 +116,10 @@ def load_dataset(
         rows["validation"], rows["train"] = rows["train"][held], rows["train"][rest]
     _check(opened)
 
-    sampled = {part: _sampled(table, config["frames"]) for part, table in opened.items()}
     if normalisation is None:
-        normalisation = fit_normalisation(_part(sampled["train"], rows["train"], "train"), config["normalise"])
-    tables = {part: _normalised(table, normalisation) for part, table in sampled.items()}
+        sampled = _sampled(opened["train"], config["frames"])
+        normalisation = fit_normalisation(_part(sampled, rows["train"], "train"), config["normalise"])
+    tables = {part: prepared(table, config["frames"], normalisation) for part, table in opened.items()}
     whole = tables["train"]
     tables |= {part: _part(whole, chosen, part) for part, chosen in rows.items()}
     tables.setdefault("database", tables["query"])
@@ -134,6 +134,7 @@ def load_dataset(
 
 def open_parts(config: Mapping[str, Any], seed: int) -> dict[str, Table]:
     """The parts as they are stored: 'train' and, unless a fold stands in for them, 'query' and its own 'database'."""
+    config = complete(config)
     parts = _parts(config, seed)
     opened = {"train": parts.train()}
     if not config["fold"]:
@@ -176,15 +177,14 @@ def _check(opened: Mapping[str, Table]) -> None:
         raise InputError(f"labels must have one column a class, the same in every part, found {widths}.")
 
 
-def _sampled(table: Table, frames: int) -> Table:
-    """The table with `frames` evenly spread frames a clip, 0 for all."""
-    if frames < 0:
-        raise InputError(f"data.frames: expected a number of frames, or 0 for all that are stored, found {frames}.")
-    return Transformed(table, functools.partial(sample_frames, number=frames)) if frames else table
+def prepared(table: Table, frames: int, normalisation: Mapping[str, np.ndarray]) -> Table:
+    """A stored table as models see it: frames sampled (0: all), float32, shifted and scaled; in memory if it was.
 
-
-def _normalised(table: Table, normalisation: Mapping[str, np.ndarray]) -> Table:
-    """The table in float32, shifted and scaled; in memory where its frames already were."""
+    Raises:
+        InputError: frames that are not [N, T, C], or of another width than the normalisation's.
+    """
+    validate.check_shape(table)
+    table = _sampled(table, frames)
     shift, scale = (np.asarray(normalisation[key], np.float32) for key in ("shift", "scale"))
     width = table.columns["frames"].shape[1]
     if shift.shape != (width,) or scale.shape != (width,):
@@ -199,6 +199,13 @@ def _normalised(table: Table, normalisation: Mapping[str, np.ndarray]) -> Table:
     source = table.table if isinstance(table, Transformed) else table
     in_memory = isinstance(source, ArrayTable) and not isinstance(source.arrays["frames"], np.memmap)
     return resident(done) if in_memory else done
+
+
+def _sampled(table: Table, frames: int) -> Table:
+    """The table with `frames` evenly spread frames a clip, 0 for all."""
+    if frames < 0:
+        raise InputError(f"data.frames: expected a number of frames, or 0 for all that are stored, found {frames}.")
+    return Transformed(table, functools.partial(sample_frames, number=frames)) if frames else table
 
 
 def _part(table: Table, rows: np.ndarray, part: str) -> Table:

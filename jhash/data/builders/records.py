@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+import tqdm
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from jhash.data import published
@@ -71,20 +72,23 @@ def shards(builder: tfds.core.DatasetBuilder, directory: Path) -> Mapping[str, l
         InputError: a file is missing, damaged or holds values that cannot be stored.
     """
     storage = np.dtype(builder.builder_config.name)
-    result = {}
+    result, progress = {}, tqdm.tqdm(total=0, unit=" items", desc=builder.name, disable=None)
     for part in published.DATASETS[builder.name]:
         table = published.open_h5(builder.name, str(directory), part)
         if "labels" in table.columns:
             builder.info.metadata.parts[part] = table.arrays["labels"]
+        progress.total += len(table)
         size = max(1, SHARD_BYTES // (int(np.prod(table.columns["frames"].shape)) * storage.itemsize))
         result[part] = [
-            functools.partial(_examples, table, start, min(start + size, len(table)), storage)
+            functools.partial(_examples, table, start, min(start + size, len(table)), storage, progress)
             for start in range(0, len(table), size)
         ]
     return result
 
 
-def _examples(table: Table, start: int, stop: int, storage: np.dtype) -> Iterator[tuple[int, dict[str, Any]]]:
+def _examples(
+    table: Table, start: int, stop: int, storage: np.dtype, progress: tqdm.tqdm
+) -> Iterator[tuple[int, dict[str, Any]]]:
     for first in range(start, stop, 64):
         rows = np.arange(first, min(first + 64, stop))
         block = table.read(rows, list(table.columns))
@@ -101,3 +105,4 @@ def _examples(table: Table, start: int, stop: int, storage: np.dtype) -> Iterato
         labels = block.get("labels", np.zeros((len(rows), 0), np.uint8))
         for row, item, label in zip(rows, frames, labels, strict=True):
             yield int(row), {"id": int(row), "frames": item, "labels": label}
+        progress.update(len(rows))
