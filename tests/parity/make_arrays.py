@@ -8,6 +8,7 @@ sees little but the rounding of one side (gradients are stored in float32). No d
 convolution [out, in / groups, width].
 """
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -63,54 +64,22 @@ def losses_and_gradients(case, model, terms, only=None):
     return arrays | {f"grad/{case}/{n}": zero if p.grad is None else p.grad for n, p in named}
 
 
+def float32_errors(case, model, loss):
+    """What torch itself loses in a gradient by computing in float32, as a part of its norm, where above 5e-6."""
+    single = copy.deepcopy(model).float()
+    single.zero_grad()
+    loss(single, torch.Tensor.float).backward()
+    pairs = zip(single.named_parameters(), model.parameters(), strict=True)
+    errors = {n: (p.grad.double() - exact.grad).norm() / exact.grad.norm() for (n, p), exact in pairs}
+    return {f"float32/{case}/{n}": error for n, error in errors.items() if error > 5e-6}
+
+
 def save(name, arrays):
     arrays = {key: np.asarray(torch.as_tensor(value).detach()) for key, value in arrays.items()}
     floats = ("weight/", "buffer/", "input/", "grad/")  # but for the gradients, float32 holds these exactly
     arrays = {k: v.astype(np.float32) if k.startswith(floats) and v.dtype == float else v for k, v in arrays.items()}
     np.savez_compressed(FOLDER / name, **arrays)
     print(name, (FOLDER / name).stat().st_size, "bytes")
-
-
-def mcmsh_arrays(variant, seed):
-    generator = torch.Generator().manual_seed(seed)
-    model = fill(mcmsh.McMlp(FRAMES, CHANNELS, WIDTH, BITS, reduction=4, dropout=0.0, variant=variant), generator)
-    frames = draw(generator, 5, BATCH, FRAMES, CHANNELS)
-    u_i, u_j = draw(generator, BATCH, WIDTH), draw(generator, BATCH, WIDTH)
-    signs = torch.tensor([1.0, -1.0, 1.0, -1.0, -1.0, 1.0]).double()
-    matrix = draw(generator, BATCH, BATCH).sign() * (draw(generator, BATCH, BATCH) > 0)
-    matrix = torch.triu(matrix, 1) + torch.triu(matrix, 1).T + torch.eye(BATCH, dtype=torch.float64)
-    has_negative = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0, 1.0]).double()
-    epoch = 3
-    arrays = {"input/frames": frames, "input/u_i": u_i, "input/u_j": u_j, "input/signs": signs}
-    arrays |= {"input/matrix": matrix, "input/has_negative": has_negative, "input/epoch": torch.tensor(epoch)}
-    arrays |= state(model)
-
-    model.eval()
-    e, y = model(frames[0])
-    arrays |= {"eval/e": e, "eval/y": y, "eval/h": model.relaxed(y, epoch)}
-    before = {n: b.clone() for n, b in model.named_buffers()}
-    model.train()
-    if variant == "paper":
-        terms = mcmsh.paper_losses(model, [frames[0], *frames[2:]], u_i, matrix, has_negative)
-        arrays |= losses_and_gradients("paper", model, terms)
-    else:
-        for case in ("held", "released"):
-            model.load_state_dict(before, strict=False)
-            terms = mcmsh.losses(model, frames, u_i, u_j, signs, has_negative, epoch, quantisation_gradient=case)
-            only = None if case == "held" else ("project.weight", "hash.weight", "hash.bias")
-            arrays |= losses_and_gradients(case, model, terms, only)
-        arrays |= {f"after/{n}": b.clone() for n, b in model.named_buffers() if b.is_floating_point()}
-    for n, role in enumerate(["anchor", "partner", "positive", "negative1", "negative2"]):
-        e, y = model(frames[n])
-        arrays |= {f"train/{role}/e": e, f"train/{role}/h": model.relaxed(y, epoch)}
-    save(f"mcmsh_{variant}.npz", arrays)
-
-
-def clear_of_the_jumps(x):
-    """No pre-activation so near 0 or ±1 that float32 could fall on the other side."""
-    for jump in (-1.0, 0.0, 1.0):
-        if float((x.detach() - jump).abs().min()) < 1e-4:
-            raise SystemExit(f"a pre-activation lies within 1e-4 of {jump}: choose another seed")
 
 
 def cloze(generator, clean):
@@ -124,6 +93,78 @@ def cloze(generator, clean):
     stand_ins = clean[0].reshape(-1, CHANNELS)[source]
     masked = torch.where(zeroed[..., None], 0.0, torch.where(replaced[..., None], stand_ins, clean))
     return masked, {"input/zeroed": zeroed, "input/replaced": replaced, "input/source": source}
+
+
+def five_of(centres, generator):
+    """[B, 5] distinct centres for each item, the nearest first."""
+    return torch.stack([torch.randperm(centres, generator=generator)[:5] for _ in range(BATCH)])
+
+
+def neighbours(nearest):
+    """Eq 9: S [B, B], 1 where two items share one of their 3 nearest centres, -1 where only one of 5 and none of 4."""
+    s = torch.zeros(BATCH, BATCH, dtype=torch.float64)
+    for i in range(BATCH):
+        for j in range(BATCH):
+            shared = [bool(set(nearest[i, :m].tolist()) & set(nearest[j, :m].tolist())) for m in (3, 4, 5)]
+            s[i, j] = 1 if shared[0] else -1 if shared[2] and not shared[1] else 0
+    if set(s.unique().tolist()) != {-1, 0, 1}:
+        raise SystemExit("the neighbours lack a kind: choose another seed")
+    return s
+
+
+def mcmsh_arrays(variant, seed):
+    generator = torch.Generator().manual_seed(seed)
+    model = fill(mcmsh.McMlp(FRAMES, CHANNELS, WIDTH, BITS, reduction=4, dropout=0.0, variant=variant), generator)
+    clean = draw(generator, 5, BATCH, FRAMES, CHANNELS)
+    masked, arrays = cloze(generator, clean[:2])
+    targets, near_i, near_j = draw(generator, 24, WIDTH), five_of(24, generator), five_of(24, generator)
+    u_i, u_j, matrix = targets[near_i[:, 0]], targets[near_j[:, 0]], neighbours(near_i)
+    signs = torch.tensor([1.0, -1.0, 1.0, -1.0, -1.0, 1.0]).double()
+    has_negative = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0, 1.0]).double()
+    epoch = 3
+    arrays |= {"input/clean": clean, "input/masked": masked, "input/targets": targets, "input/signs": signs}
+    arrays |= {"input/nearest": torch.cat([near_i, near_j]), "input/matrix": matrix}
+    arrays |= {"input/has_negative": has_negative, "input/epoch": torch.tensor(epoch)} | state(model)
+
+    model.eval()
+    e, y = model(clean[0])
+    arrays |= {"eval/e": e, "eval/y": y, "eval/h": model.relaxed(y, epoch)}
+    before = {n: b.clone() for n, b in model.named_buffers()}
+    model.train()
+    if variant == "paper":
+        seen = clean  # the paper masks nothing
+        terms = mcmsh.paper_losses(model, [seen[0], *seen[2:]], u_i, matrix, has_negative)
+        arrays |= losses_and_gradients("held", model, terms)
+
+        def loss(model, cast):
+            few = [cast(seen[0]), *cast(seen[2:])]
+            return mcmsh.paper_losses(model, few, cast(u_i), cast(matrix), cast(has_negative))["total"]
+
+    else:
+        seen = torch.cat([masked, clean[2:]])
+        for case in ("released", "held"):
+            model.load_state_dict(before, strict=False)
+            terms = mcmsh.losses(model, seen, u_i, u_j, signs, has_negative, epoch, quantisation_gradient=case)
+            only = None if case == "held" else ("project.weight", "hash.weight", "hash.bias")
+            arrays |= losses_and_gradients(case, model, terms, only)
+
+        def loss(model, cast):
+            rest = [cast(x) for x in (u_i, u_j, signs, has_negative)]
+            return mcmsh.losses(model, cast(seen), *rest, epoch)["total"]
+
+    arrays |= float32_errors("held", model, loss)
+    arrays |= {f"after/{n}": b.clone() for n, b in model.named_buffers() if b.is_floating_point()}
+    for n, role in enumerate(["anchor", "partner", "positive", "negative1", "negative2"]):
+        e, y = model(seen[n])
+        arrays |= {f"train/{role}/h": model.relaxed(y, epoch)} | ({f"train/{role}/e": e} if n < 2 else {})
+    save(f"mcmsh_{variant}.npz", arrays)
+
+
+def clear_of_the_jumps(x):
+    """No pre-activation so near 0 or ±1 that float32 could fall on the other side."""
+    for jump in (-1.0, 0.0, 1.0):
+        if float((x.detach() - jump).abs().min()) < 1e-4:
+            raise SystemExit(f"a pre-activation lies within 1e-4 of {jump}: choose another seed")
 
 
 def dkph_teacher_arrays(variant, seed):
@@ -175,6 +216,7 @@ def check_parameter_counts():
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # sums in one order
     check_parameter_counts()
     mcmsh_arrays("released", seed=1)
     mcmsh_arrays("paper", seed=2)
