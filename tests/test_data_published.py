@@ -254,6 +254,22 @@ def test_a_disk_too_small_for_a_conversion(fcvid, tmp_path, monkeypatch):
         convert.convert("fcvid", fcvid, tmp_path / "out", "float16")
 
 
+def test_a_disk_that_fills_up_midway(fcvid, tmp_path, monkeypatch):
+    from jhash.data.builders import records
+
+    class Full:
+        def __init__(self, path, options):
+            Path(path).write_bytes(b"half")
+
+        def write(self, example):
+            raise RuntimeError("write() failed: No space left on device; writing here; at byte 4")
+
+    monkeypatch.setattr(records, "ArrayRecordWriter", Full)
+    with pytest.raises(InputError, match="the conversion cannot be written: write.. failed: No space left on device"):
+        convert.convert("fcvid", fcvid, tmp_path / "out", "float16")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_the_command_imports_no_tensorflow_and_says_where_the_result_is(fcvid, tmp_path):
     code = "import sys; from jhash.data.convert import main; code = main(sys.argv[1:]); "
     code += "assert 'tensorflow' not in sys.modules; sys.exit(code)"

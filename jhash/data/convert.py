@@ -40,10 +40,12 @@ def convert(dataset: str, source: Path, output: Path, storage: str) -> Path:
             free = shutil.disk_usage(output).free
             if free < needed:
                 raise InputError(f"{output}: the conversion needs {needed} bytes of disk, only {free} are free.")
-            _build(dataset, source, growing, storage)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(published.build_folder(dataset, str(growing), storage), final)
-            shutil.rmtree(growing)
+            try:
+                _build(dataset, source, growing, storage)
+                final.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(published.build_folder(dataset, str(growing), storage), final)
+            finally:
+                shutil.rmtree(growing, ignore_errors=True)
     except OSError as error:
         raise InputError(f"{output}: the conversion cannot be written: {error.strerror or error}.") from error
     return final
@@ -67,8 +69,10 @@ def _alone(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(f"{path}: another conversion of this dataset is at work here.") from error
-        yield
-    path.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -39,10 +39,13 @@ class Uncompressed(tfds.core.ExampleWriter):
     """Plain array_record: TFDS's Brotli shrinks features by a third or less and is five to fifteen times slower."""
 
     def write(self, path, examples) -> None:
-        writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
-        for _, example in examples:
-            writer.write(example)
-        writer.close()
+        try:
+            writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
+            for _, example in examples:
+                writer.write(example)
+            writer.close()
+        except RuntimeError as error:  # what array_record makes of a full disk
+            raise OSError(str(error).split(";")[0]) from error
 
 
 def info(builder: tfds.core.DatasetBuilder, description: str, citation: str) -> tfds.core.DatasetInfo:
