@@ -27,6 +27,7 @@ def experiment(method: str, data: str, **data_fields) -> ConfigDict:
             "hyper": {f.name: _default(f) for f in _fields(method_class(method))},
             "data": complete({"name": data, **data_fields}),
             "baselines": ("itq", "lsh", "cosine"),  # methods scored beside this one, at the same length
+            "against": "itq",  # the table says who won, tied or lost against it
             "baseline_view": "mean",  # what the baselines see of the frames: 'mean' | 'flatten'
             "seed": 0,
             "seeds": 1,  # runs with seed, seed + 1, ...
@@ -80,9 +81,9 @@ def _fields(cls: type) -> list[dataclasses.Field]:
 
 
 def _default(field: dataclasses.Field):
-    """A field whose default is None takes any type, so that a flag can set it."""
+    """A field without a default, or whose default is None, takes any type, so that a flag can set it."""
     value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-    return config_dict.placeholder(object) if value is None else value
+    return config_dict.placeholder(object) if value in (None, dataclasses.MISSING) else value
 
 
 def _near(word: str, known: list[str]) -> str:

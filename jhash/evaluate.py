@@ -54,11 +54,22 @@ def save_codes(folder: Path, codes: Mapping[str, np.ndarray]) -> None:
     partial.replace(folder / "codes.mat")
 
 
-def labels_of(table: Table) -> np.ndarray:
-    """[N, L] 0/1. Raises InputError for a table without labels."""
+def require_labels(table: Table) -> None:
+    """Raises InputError for a table without labels."""
     if "labels" not in table.columns:
         raise InputError(f"{table.name}: expected labels, which the evaluation needs, found none")
+
+
+def labels_of(table: Table) -> np.ndarray:
+    """[N, L] 0/1."""
     return table.read(np.arange(len(table)), ["labels"])["labels"]
+
+
+def save_normalisation(workdir: Path, normalisation: Mapping[str, np.ndarray]) -> None:
+    """What was fitted to the training part and new items need as well: normalisation.npz."""
+    partial = workdir / ".normalisation.partial.npz"
+    np.savez(partial, **normalisation)
+    partial.replace(workdir / "normalisation.npz")
 
 
 class Model:
@@ -96,7 +107,7 @@ def load_model(workdir: str | Path, seed: int = 0, method: str | None = None) ->
     built = build(name, config.hyper.to_dict()) if name == config.method else baseline(name, config)
     folder = workdir / f"seed-{seed}" / name
     stages = sorted(path.parent for path in folder.glob("*/past"))
-    if not (folder / "scores.npz").is_file():
+    if not (folder / "codes.mat").is_file():
         raise InputError(f"{folder}: expected a finished run of {name} with seed {seed}, found none")
     past = {stage.name.split("_", 1)[1]: read_past(stage / "past") for stage in stages}
     return Model(built, past, config.data.frames, normalisation, "video")

@@ -10,20 +10,17 @@ from ml_collections import ConfigDict
 from jhash import report, train
 from jhash.config import baseline, build
 from jhash.data.load import Dataset, load_dataset
-from jhash.evaluate import encode, labels_of, save_codes, score
+from jhash.evaluate import encode, labels_of, require_labels, save_codes, save_normalisation, score
 from jhash.journal import Journal
 from jhash.metrics import Scores
 from jhash.parallel import memory_gb
 from jhash.types import Method
 from jhash.validation import Validation
-from jhash.workdir import claim
+from jhash.workdir import claimed
 
 
 def say(sentence: str) -> None:
     print(f"jhash: {sentence}", file=sys.stderr, flush=True)
-
-
-BASELINE = "itq"  # the table says who won, tied or lost against it
 
 
 class Interrupt:
@@ -52,23 +49,25 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     Returns the rows of results.json. Raises InputError, train.Diverged, train.Stopped, OSError.
     """
     method = build(config.method, config.hyper.to_dict())
+    dataset = load_dataset(config.data, config.seed)
+    for part in ("query", "database"):
+        require_labels(dataset.tables[part])
+    validation = Validation(method, dataset) if config.select == "validation" else None
     decided = config.to_dict()
     if decided["run"]["resident_gb"] < 0:
         decided["run"]["resident_gb"] = memory_gb()
-    decided, lock = claim(workdir, decided)
-    config = ConfigDict(decided)
-    dataset = load_dataset(config.data, config.seed)
-    np.savez(workdir / "normalisation.npz", **dataset.normalisation)
-    contenders = {config.method: method} | {name: baseline(name, config) for name in config.baselines}
     found: list[report.Result] = []
-    with lock, Interrupt() as interrupt:
+    with claimed(workdir, decided) as decided, Interrupt() as interrupt:
+        config = ConfigDict(decided)
+        save_normalisation(workdir, dataset.normalisation)
+        contenders = {config.method: method} | {name: baseline(name, config) for name in config.baselines}
         for seed in range(config.seed, config.seed + config.seeds):
             for name, contender in contenders.items():
-                scores = _one(config, contender, name, seed, dataset, workdir, interrupt)
+                scores = _one(config, contender, name, seed, dataset, workdir, interrupt, validation)
                 found += [row for score in scores for row in _rows(score, contender, name, dataset, config, seed)]
                 report.write_results(workdir / "results.json", [result.row for result in found])
     rows = [result.row for result in found]
-    against = BASELINE if BASELINE in contenders else None
+    against = config.against if config.against in contenders else None
     print(report.table(rows, compared=report.comparisons(found, against) if against else None, baseline=against))
     return rows
 
@@ -88,11 +87,10 @@ def _rows(scores: Scores, method: Method, name: str, dataset: Dataset, config, s
     )
 
 
-def _one(config, method: Method, name: str, seed: int, dataset: Dataset, workdir: Path, interrupt) -> list[Scores]:
+def _one(config, method: Method, name: str, seed: int, dataset, workdir: Path, interrupt, validation) -> list[Scores]:
     """One method with one seed: trained (or read, where it was), its codes saved and scored by each preset."""
     folder = workdir / f"seed-{seed}" / name
     journal = Journal(workdir, seed, name, every=config.run.log_every, tensorboard=config.run.tensorboard)
-    chosen = name == config.method and config.select == "validation"
     past = train.train(
         method,
         dataset.tables,
@@ -102,7 +100,7 @@ def _one(config, method: Method, name: str, seed: int, dataset: Dataset, workdir
             devices=config.run.devices,
             resident_gb=config.run.resident_gb,
             save_every=config.run.save_every,
-            score=Validation(method, dataset) if chosen else None,
+            score=validation if name == config.method else None,
             score_every=config.select_every,
             watch=journal.watch,
             warn=say,

@@ -1,7 +1,9 @@
 """The folder of one experiment: config.json says which; another experiment, or a second process, is refused."""
 
+import contextlib
 import fcntl
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ def write_json(path: Path, content: Any) -> None:
     partial.replace(path)
 
 
-def claim(workdir: Path, config: dict) -> tuple[dict, Any]:
-    """Makes the folder this experiment's own, or finds that it is: (config, lock to hold while running).
+@contextlib.contextmanager
+def claimed(workdir: Path, config: dict) -> Iterator[dict]:
+    """Makes the folder this experiment's own, or finds that it is, and keeps other processes out meanwhile.
 
-    The returned config is the given one, but with the residency that the folder was begun with: a resident and a
-    streamed run differ in the last bits.
+    Gives the config, with the residency that the folder was begun with: a resident and a streamed run differ in the
+    last bits.
 
     Raises:
         InputError: the folder can't be written, holds another experiment or other files, or is in use.
@@ -32,21 +35,27 @@ def claim(workdir: Path, config: dict) -> tuple[dict, Any]:
         lock = open(workdir / ".lock", "w")
     except OSError as error:
         raise InputError(f"{workdir}: expected a folder that can be written ({error.strerror})") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise InputError(f"{workdir}: another process is at work in this folder") from error
-    file = workdir / "config.json"
-    if file.is_file():
-        held = _read(file)
-        _compare(workdir, config, held)
-        config["run"]["resident_gb"] = held["run"]["resident_gb"]
-    elif any(path.name != ".lock" for path in workdir.iterdir() if not path.name.endswith(".partial")):
-        found = sorted(path.name for path in workdir.iterdir() if path.name != ".lock")[0]
-        raise InputError(f"{workdir}: expected an empty folder or one with a config.json, found {found!r}")
-    write_json(file, config)
-    return config, lock
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{workdir}: another process is at work in this folder") from error
+        file = workdir / "config.json"
+        if file.is_file():
+            held = _read(file)
+            _compare(workdir, config, held)
+            config["run"]["resident_gb"] = held["run"]["resident_gb"]
+        else:
+            _check_empty(workdir)
+        write_json(file, config)
+        yield config
+
+
+def _check_empty(workdir: Path) -> None:
+    others = sorted(path.name for path in workdir.iterdir() if path.name != ".lock" and ".partial" not in path.name)
+    if others:
+        (workdir / ".lock").unlink()
+        raise InputError(f"{workdir}: expected an empty folder or one with a config.json, found {others[0]!r}")
 
 
 def _read(file: Path) -> dict:
