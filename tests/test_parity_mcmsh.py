@@ -60,8 +60,8 @@ def flax_parameters(arrays, prefix, variant):
         units = [f"{theirs}.units.{u}" for u in range(3 if variant == "released" else 1)]
         before, after = ([dense(f"{unit}.{place}") for unit in units] for place in ("before", "after"))
         tree[ours] = {
-            "before": np.stack([kernel for kernel, _ in before]),
-            "before_bias": np.stack([bias for _, bias in before]),
+            "before": np.concatenate([kernel for kernel, _ in before], axis=1),
+            "before_bias": np.concatenate([bias for _, bias in before]),
             "after": np.stack([kernel for kernel, _ in after]),
             "after_bias": np.stack([bias for _, bias in after]),
         }
