@@ -24,9 +24,26 @@ class LSTM(nn.Module):
     def __call__(self, x: Array, key: Key | None = None, places: Array | None = None) -> Array:
         """`key` is the draw's, `places` [B] name the rows in the whole batch."""
         chex.assert_shape(x, (None, None, self.width))
-        x = x.astype(self.dtype)
-        layer = nn.RNN(nn.OptimizedLSTMCell(self.width, dtype=self.dtype), name="lstm")
         if key is None:
-            return layer(x)
+            return self._layer(x.astype(self.dtype))
         before, after = jax.random.split(key)
-        return dropout(layer(dropout(x, before, places, self.rate)), after, places, self.rate)
+        x = dropout(x.astype(self.dtype), before, places, self.rate)
+        return dropout(self._layer(x), after, places, self.rate)
+
+    def _layer(self, x):
+        kernel_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        # the inputs' share of the gates does not wait for the frames before: one product for all of them
+        gates = nn.Dense(4 * self.width, kernel_init=kernel_init, dtype=self.dtype, name="input")(x)
+        kernel = self.param("recurrent", nn.initializers.orthogonal(), (self.width, 4 * self.width))
+        kernel = kernel.astype(self.dtype)
+
+        def frame(carry, gates):
+            hidden, cell = carry
+            enter, forget, candidate, leave = jnp.split(gates + hidden @ kernel, 4, axis=-1)
+            cell = nn.sigmoid(forget) * cell + nn.sigmoid(enter) * jnp.tanh(candidate)
+            hidden = nn.sigmoid(leave) * jnp.tanh(cell)
+            return (hidden, cell), hidden
+
+        start = jnp.zeros((len(x), self.width), self.dtype)
+        _, hidden = jax.lax.scan(frame, (start, start), gates.swapaxes(0, 1))
+        return hidden.swapaxes(0, 1)

@@ -1,12 +1,15 @@
 """One pre-normalised transformer block over the frames of a video: DKPH's frame encoder (Li et al. 2022, 3.2)."""
 
+import math
+from collections.abc import Sequence
+
 import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jhash.encoders.dropout import dropout
+from jhash.encoders.dropout import row_keys
 from jhash.types import Array, Key
 
 # U(±1/sqrt(fan_in)), the usual start of the programs this family of methods was published with
@@ -59,23 +62,28 @@ class Transformer(nn.Module):
     def __call__(self, x: Array, key: Key | None = None, places: Array | None = None) -> Array:
         """`key` is the draw's, `places` [B] name the rows in the whole batch."""
         chex.assert_shape(x, (None, None, self.width))
-        keys = None if key is None else iter(jax.random.split(key, 6))
+        noise = None if key is None else self._noise(key, places, x.shape[1])
 
         def drop(values):
-            return values if keys is None else dropout(values, next(keys), places, self.rate)
+            return values if noise is None else dropped(values, next(noise), self.rate)
 
         def dense(features, name):
             return nn.Dense(features, kernel_init=dense_init, dtype=self.dtype, name=name)
 
         x = drop(x.astype(self.dtype) + self._positions(x.shape[1])[None])
 
-        queries, keys_, values = jnp.split(dense(3 * self.width, "attend")(self._norm("norm1")(x)), 3, axis=-1)
-        weights = drop(attention_weights(queries, keys_))
+        queries, keys, values = jnp.split(dense(3 * self.width, "attend")(self._norm("norm1")(x)), 3, axis=-1)
+        weights = drop(attention_weights(queries, keys))
         x = x + drop(dense(self.width, "attended")(jnp.einsum("bts,bsd->btd", weights, values)))
 
         hidden = nn.gelu(dense(self.feedforward, "widen")(self._norm("norm2")(x)), approximate=True)
         x = x + drop(dense(self.width, "narrow")(drop(hidden)))
         return drop(x)
+
+    def _noise(self, key, places, frames):
+        """The noise of the six dropouts in their order."""
+        widths = (self.width, frames, self.width, self.feedforward, self.width, self.width)
+        return iter(draw_noise(key, places, [(frames, width) for width in widths]))
 
     def _norm(self, name):
         return LayerNorm(self.unbiased, name=name)
@@ -94,6 +102,25 @@ def attention_weights(queries: Array, keys: Array) -> Array:
     chex.assert_rank([queries, keys], 3)
     scores = jnp.einsum("btd,bsd->bts", queries, keys, preferred_element_type=jnp.float32)
     return jax.nn.softmax(scores / np.sqrt(queries.shape[-1]), axis=-1).astype(queries.dtype)
+
+
+def draw_noise(key: Key, places: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """Random bytes for each row, a function of `key` and its place alone: places [B] -> [B, *shape] uint8 each.
+
+    One draw for all of them: every call of the generator is time spent compiling.
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    words = jax.vmap(lambda key: jax.random.bits(key, (-(-sum(sizes) // 4),), jnp.uint32))(row_keys(key, places))
+    flat = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(len(places), -1)[:, : sum(sizes)]
+    parts = jnp.split(flat, np.cumsum(sizes)[:-1], axis=1)
+    return [part.reshape(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def dropped(x: Array, noise: Array, rate: float) -> Array:
+    """Dropout by random bytes: the rate in steps of 1/256 (.1 becomes 26/256), what is kept over its exact share."""
+    chex.assert_equal_shape([x, noise])
+    below = round(rate * 256)
+    return jnp.where(noise >= below, x * (256 / (256 - below)), 0)
 
 
 def sinusoids(frames: int, width: int) -> np.ndarray:

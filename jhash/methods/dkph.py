@@ -99,7 +99,8 @@ def reconstruction_loss_of_products(latent: Array, kernel: Array, bias: Array, t
 
     Args:
         latent: [B, T, K] the decoder's input z.
-        kernel, bias: [K, C] and [C].
+        kernel: [K, C] W.
+        bias: [C] c.
         target: of the frames to reconstruct.
     """
     chex.assert_rank([latent, kernel, bias], [3, 2, 1])
@@ -116,7 +117,8 @@ def binary_similarity_loss(target: Array, weight: Array, item: Array, partner: A
     Args:
         target: [B] 1 for a positive pair, -1 for a hard negative one.
         weight: [B] |Â_ij|.
-        item, partner: [B, K] codes of ±1.
+        item: [B, K] codes b_i of ±1.
+        partner: [B, K] codes b_j of ±1.
     """
     chex.assert_rank([target, weight, item, partner], [1, 1, 2, 2])
     chex.assert_equal_shape([item, partner])
@@ -130,9 +132,12 @@ def embedding_similarity_loss(
 
     Args:
         embedding: [B, D] the student's t̄_i, mean over frames.
-        centre, partner_centre: [B, D] the teacher-space centres nearest to i and to j.
+        centre: [B, D] the teacher-space centre nearest to i.
+        partner_centre: [B, D] the one nearest to j.
         target: [B] 1 or -1.
         weight: [B] |Â_ij|.
+        eta: η, the weight of the hinge.
+        margin: β.
     """
     chex.assert_rank([embedding, target, weight], [2, 1, 1])
     chex.assert_equal_shape([embedding, centre, partner_centre])
@@ -149,9 +154,13 @@ def released_embedding_similarity_loss(
     The hinge sees both centres multiplied by 0 for a positive pair, so such a pair adds eta * margin and no gradient.
 
     Args:
-        item, partner: [B, D] the student's t̄ of both.
-        centre, partner_centre: [B, D] the teacher-space centres nearest to each.
+        item: [B, D] the student's t̄_i.
+        partner: [B, D] the student's t̄_j.
+        centre: [B, D] the teacher-space centre nearest to i.
+        partner_centre: [B, D] the one nearest to j.
         target: [B] 1 or -1.
+        eta: the weight of the hinge.
+        margin: of the hinge.
     """
     chex.assert_rank([item, target], [2, 1])
     chex.assert_equal_shape([item, partner, centre, partner_centre])
@@ -186,16 +195,15 @@ def draw_cloze(key: Key, places: Array, frames: int, whole: int) -> Cloze:
     """Each frame by itself: .15 masked, of which .8 zeroed, .1 replaced by a random frame, .1 kept (the paper's BERT).
 
     Args:
+        key: the draw's own key, the same on every device.
         places: [B] of the rows in the whole batch: a row's mask depends on its place alone.
         frames: T.
         whole: items in the whole batch, among which the frame that stands in is drawn.
     """
 
-    def row(place):
-        kind, source = jax.random.split(jax.random.fold_in(key, place))
-        return jax.random.uniform(kind, (frames,)), jax.random.randint(source, (frames,), 0, whole * frames)
-
-    chance, source = jax.vmap(row)(places)
+    draw = jax.vmap(lambda place: jax.random.bits(jax.random.fold_in(key, place), (2, frames), jnp.uint32))
+    kind, other = jnp.split(draw(places), 2, axis=1)
+    chance, source = kind[:, 0] / 2.0**32, (other[:, 0] % (whole * frames)).astype(jnp.int32)
     zeroed = chance < MASKED * ZEROED
     return Cloze(zeroed, ~zeroed & (chance < MASKED * (ZEROED + REPLACED)), source)
 
@@ -203,9 +211,9 @@ def draw_cloze(key: Key, places: Array, frames: int, whole: int) -> Cloze:
 def masked(values: Array, everyone: Array, cloze: Cloze) -> Array:
     """The cloze of anything linear in the frames: of the frames [B, T, C] themselves or of their products [B, T, n].
 
-    `everyone` [W, T, n] are the values of the whole batch. Masking a product instead of the frames is the same to the
-    last bit, since a zeroed frame's product is 0 and a replaced one's is that of the frame that stands in, and it spares
-    the copy of [B, T, C].
+    `everyone` [W, T, n] are the values of the whole batch. Masking a product instead of the frames is the same,
+    since a zeroed frame's product is 0 and a replaced one's is that of the frame that stands in, and it
+    spares the copy of [B, T, C].
     """
     chex.assert_rank([values, everyone], 3)
     stand_ins = everyone.reshape(-1, everyone.shape[-1])[cloze.source]
@@ -343,9 +351,7 @@ class Method:
     embedding_loss: str | None = None
     fallback: str | None = None  # an item without positives or negatives: its pair is 'ignored' or called 'negative'
     # structures
-    structure_features: str = (
-        "teacher"  # what the graph is built from: the teacher's embeddings or a view of the frames
-    )
+    structure_features: str = "teacher"  # the graph is built from its embeddings, or from a view of the frames
     graph: str = "adaptive"
     centres: int = 2000
     nearest: int = 10  # p centres an item
@@ -599,13 +605,15 @@ def draw_pairs(context: Tree, item: Array, size: int, key: Key, *, fallback: str
             `positive_weight` [N, pool], where A = 0 for all negatives.
         item: [B] row numbers.
         size: N.
+        key: of the step.
+        fallback: what an empty pool gives.
     """
-    branch, slot, other = jax.random.split(key, 3)
-    positive = jax.random.bernoulli(branch, 0.5, item.shape)
+    branch, slot, other = jax.random.uniform(key, (3, *item.shape))
+    positive = branch < 0.5
     count = jnp.where(positive, context["positive_count"][item], context["negative_count"][item])
-    place = jnp.minimum(jax.random.uniform(slot, item.shape) * count, count - 1).astype(jnp.int32)
+    place = jnp.minimum(slot * count, count - 1).astype(jnp.int32)
     drawn = jnp.where(positive, context["positive"][item, place], context["negative"][item, place])
-    stranger = (item + jax.random.randint(other, item.shape, 1, max(size, 2))) % size
+    stranger = (item + 1 + (other * (size - 1)).astype(jnp.int32)) % size
 
     weight = jnp.ones(item.shape, jnp.float32)
     if "positive_weight" in context:
