@@ -5,6 +5,7 @@ network alone. A unit gates over axis p, drawing its context from axis a: in tok
 channel mixing p = 3 (D), a = 0 (T). Frames first makes every mix, over frames or channels, one plain product.
 """
 
+import functools
 from collections.abc import Sequence
 
 import chex
@@ -24,11 +25,34 @@ def fan_in_uniform(fan_in: int):
     return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def mix(x: Array, kernel: Array, axis: int) -> Array:
-    """Contracts `axis` (0 or the last) of x with the first axis of kernel [in, out]; the result stays in place."""
+    """Contracts `axis` (0 or the last) of x with the first axis of kernel [in, out]; the result stays in place.
+
+    Its gradient is the usual one, with a barrier: left alone, XLA's CPU compiler works out both operands of a kernel's
+    gradient a second time, transposed.
+    """
+    return _mix(x, kernel, axis)
+
+
+def _mix(x, kernel, axis):
     if axis == FRAMES:
         return jnp.tensordot(kernel, x, ((0,), (0,)))
     return x @ kernel
+
+
+def _mix_forward(x, kernel, axis):
+    return _mix(x, kernel, axis), (x, kernel)
+
+
+def _mix_backward(axis, residuals, gradient):
+    x, kernel = residuals
+    x, gradient = jax.lax.optimization_barrier((x, gradient))
+    axes = tuple(range(1, x.ndim)) if axis == FRAMES else tuple(range(x.ndim - 1))
+    return _mix(gradient, kernel.T, axis), jnp.tensordot(x, gradient, (axes, axes))
+
+
+mix.defvjp(_mix_forward, _mix_backward)
 
 
 def along(vector: Array, axis: int) -> Array:
@@ -43,6 +67,14 @@ def adaptive_average(n: int, m: int) -> np.ndarray:
         first, end = i * n // m, -(-(i + 1) * n // m)
         matrix[first:end, i] = 1 / (end - first)
     return matrix
+
+
+def average(x: Array, m: int, axis: int) -> Array:
+    """Adaptive average pooling of an axis to length m, up or down.
+
+    As a product, also from and to length 1: XLA's sums over the first axis are slow on a CPU.
+    """
+    return mix(x, jnp.asarray(adaptive_average(x.shape[axis], m), x.dtype), axis)
 
 
 def squeeze_convolution(x: Array, kernel: Array, p: int, a: int) -> Array:
@@ -89,32 +121,76 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (features,))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (features,))
         running_var = self.variable("batch_stats", "var", jnp.ones, (features,))
-        if train:
-            mean, var = self._statistics(x)
-            if not self.is_initializing():
-                running_mean.value = self._fold(running_mean.value, mean)
-                running_var.value = self._fold(running_var.value, var)
-        else:
+        scale, bias = along(scale, self.feature_axis), along(bias, self.feature_axis)
+        if not train:
             mean, var = along(running_mean.value, self.feature_axis), along(running_var.value, self.feature_axis)
-        factor = along(scale, self.feature_axis) * jax.lax.rsqrt(var + self.epsilon)
-        shift = along(bias, self.feature_axis) - mean * factor
-        return x * factor.astype(x.dtype) + shift.astype(x.dtype)
-
-    def _statistics(self, x):
-        """Mean and (biased) variance of each role and feature, in float32 and over all devices."""
-        x = x.astype(jnp.float32)
-        others = tuple(i for i in range(4) if i not in (ROLES, self.feature_axis))
-        mean, square = x.mean(others, keepdims=True), (x * x).mean(others, keepdims=True)
-        if self.axis_name is not None:
-            mean, square = jax.lax.pmean((mean, square), self.axis_name)
-        return mean, jnp.maximum(square - mean * mean, 0)
+            return _affine(x, mean, jax.lax.rsqrt(var + self.epsilon), scale, bias)
+        y, mean, var = normalise(x, scale, bias, self.feature_axis, self.axis_name, self.epsilon)
+        if not self.is_initializing():
+            running_mean.value = self._fold(running_mean.value, mean)
+            running_var.value = self._fold(running_var.value, var)
+        return y
 
     def _fold(self, running, by_role):
         """Running statistics [n] after one update for each role of by_role [.., R, .., n, ..] in order."""
         by_role = jnp.moveaxis(by_role, ROLES, 0).reshape(-1, running.shape[0])
-        for statistic in by_role:
-            running = self.momentum * running + (1 - self.momentum) * statistic
-        return jax.lax.stop_gradient(running)
+        rate = 1 - self.momentum
+        weights = rate * self.momentum ** np.arange(len(by_role))[::-1]
+        folded = self.momentum ** len(by_role) * running + weights.astype(np.float32) @ by_role
+        return jax.lax.stop_gradient(folded)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def normalise(x: Array, scale: Array, bias: Array, feature_axis: int, axis_name: str | None, epsilon: float):
+    """Batch normalisation of [n, R, B, m] by role, with the gradient written out: one pass for its two sums, one for x.
+
+    Args:
+        x: [n, R, B, m].
+        scale: of each feature, as an array that broadcasts against x.
+        bias: the same.
+        feature_axis: 0 or 3.
+        axis_name: of devices whose rows are one batch.
+        epsilon: added to the variance.
+
+    Returns:
+        The normalised array, and mean and (biased) variance by role and feature, in float32, which carry no gradient.
+    """
+    return _normalise_forward(x, scale, bias, feature_axis, axis_name, epsilon)[0]
+
+
+def _normalise_forward(x, scale, bias, feature_axis, axis_name, epsilon):
+    wide = x.astype(jnp.float32)
+    mean, square = _means((wide, wide * wide), feature_axis, axis_name)
+    var = jnp.maximum(square - mean * mean, 0)
+    inverse = jax.lax.rsqrt(var + epsilon)
+    return (_affine(x, mean, inverse, scale, bias), mean, var), (x, mean, inverse, scale)
+
+
+def _normalise_backward(feature_axis, axis_name, epsilon, residuals, cotangents):
+    x, mean, inverse, scale = residuals
+    gradient = cotangents[0].astype(jnp.float32)
+    standard = (x.astype(jnp.float32) - mean) * inverse
+    own = _means((gradient, gradient * standard), feature_axis, None)
+    of_mean, of_product = own if axis_name is None else jax.lax.pmean(own, axis_name)
+    change = scale * inverse * (gradient - of_mean - standard * of_product)
+    number = x.size / own[0].size
+    summed = [(number * one).sum(ROLES, keepdims=True) for one in own]
+    return change.astype(x.dtype), summed[1], summed[0]
+
+
+normalise.defvjp(_normalise_forward, _normalise_backward)
+
+
+def _means(arrays, feature_axis, axis_name):
+    """Of each role and feature, over all devices."""
+    others = tuple(i for i in range(4) if i not in (ROLES, feature_axis))
+    means = [array.mean(others, keepdims=True) for array in arrays]
+    return means if axis_name is None else jax.lax.pmean(means, axis_name)
+
+
+def _affine(x, mean, inverse, scale, bias):
+    factor = scale * inverse
+    return x * factor.astype(x.dtype) + (bias - mean * factor).astype(x.dtype)
 
 
 class Gate(nn.Module):
@@ -132,7 +208,7 @@ class Gate(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """[T, R, B, D] -> a mask in (0, 1) that broadcasts against it."""
+        """[T, R, B, D] -> a mask of the same shape, in (0, 1)."""
         a = CHANNELS if self.p == FRAMES else FRAMES
         size, context = x.shape[self.p], x.shape[a]
         norm = lambda name: BatchNorm(self.p, self.axis_name, name=name)  # noqa: E731
@@ -140,17 +216,17 @@ class Gate(nn.Module):
             small = nn.initializers.normal(1e-3)
             squeeze = self.param("squeeze", small, (size, self.reduced)).astype(x.dtype)
             expand = self.param("expand", small, (self.reduced, size)).astype(x.dtype)
-            y = mix(x.mean(a, keepdims=True), squeeze, self.p)
+            y = mix(average(x, 1, a), squeeze, self.p)
             y = mix(nn.relu(norm("squeeze_norm")(y, train)), expand, self.p)
-            return nn.sigmoid(norm("expand_norm")(y, train))
+            return average(nn.sigmoid(norm("expand_norm")(y, train)), context, a)
         windows = max(context // 3, 1)
         if self.kind == "M":
-            x = mix(x, jnp.asarray(adaptive_average(context, windows), x.dtype), a)
+            x = average(x, windows, a)
         squeeze, expand = (kernel.astype(x.dtype) for kernel in self._kernels(size))
         y = nn.relu(norm("squeeze_norm")(squeeze_convolution(x, squeeze, self.p, a), train))
         mask = nn.sigmoid(norm("expand_norm")(expand_convolution(y, expand, self.p, a), train))
         if self.kind == "M":
-            mask = mix(mask, jnp.asarray(adaptive_average(windows, context), x.dtype), a)
+            mask = average(mask, context, a)
         return mask
 
     def _kernels(self, size):
@@ -196,7 +272,9 @@ class GatingUnit(nn.Module):
         before_bias = self.param("before_bias", uniform, (mixes * n,)).astype(x.dtype)
         after = self.param("after", uniform, (mixes, n, n)).astype(x.dtype)
         after_bias = self.param("after_bias", uniform, (mixes, n)).astype(x.dtype)
-        mixed = jnp.split(mix(x, before, a) + along(before_bias, a), mixes, a)
+        # One product for all would save nothing: the gradient of cutting it apart copies three arrays.
+        each = zip(jnp.split(before, mixes, 1), jnp.split(before_bias, mixes), strict=True)
+        mixed = [mix(x, kernel, a) + along(bias, a) for kernel, bias in each]
         gates = [Gate(kind, self.p, self.reduced, self.grouped, self.axis_name, name=kind) for kind in self.kinds]
         if self.form == "each":
             gated = [gate(u, train) * u for gate, u in zip(gates, mixed, strict=True)]
