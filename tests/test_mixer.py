@@ -1,5 +1,7 @@
 """MC-MLP: its size, its gates against plain loops, and roles that never see one another."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,12 @@ from jhash.encoders.gates import (
 from jhash.encoders.mixer import MCMLP
 
 KEY = jax.random.key(0)
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # compiling is all the time
+
+
+def compiled(function, *given):
+    """function(*given), compiled at once and carelessly."""
+    return jax.jit(function).lower(*given).compile(QUICKLY)(*given)
 
 
 def size_of(frames=25, channels=4096, **settings):
@@ -153,14 +161,14 @@ def test_batch_norm_folds_the_roles_in_order():
 def small(roles=2, **settings):
     network = MCMLP(bits=3, width=16, reduction=4, dropout=0.5, **settings)
     frames = [jnp.asarray(draw(6, 5, 7, seed=10 + role)) for role in range(roles)]
-    variables = network.init(KEY, frames)
+    variables = compiled(network.init, KEY, frames)
     keys = jax.random.split(KEY, (4, roles, 6))
     return network, variables, frames, keys
 
 
 def test_roles_together_equal_roles_apart():
     network, variables, frames, keys = small()
-    apply = jax.jit(lambda *given: network.apply(*given, mutable=["batch_stats"]))
+    apply = functools.partial(compiled, lambda *given: network.apply(*given, mutable=["batch_stats"]))
     (together, bits), _ = apply(variables, frames, keys)
     for role in range(2):
         (alone, alone_bits), _ = apply(variables, frames[role : role + 1], keys[:, role : role + 1])
@@ -170,8 +178,8 @@ def test_roles_together_equal_roles_apart():
 
 def test_evaluation_uses_the_running_statistics_and_no_dropout():
     network, variables, frames, _ = small(roles=1)
-    embedding, bits = network.apply(variables, frames)
-    _, first = network.apply(variables, [frames[0][:1]])
+    embedding, bits = compiled(network.apply, variables, frames)
+    _, first = compiled(network.apply, variables, [frames[0][:1]])
     np.testing.assert_allclose(bits[:, :, :1], first, atol=1e-5)
     assert embedding.shape == (1, 6, 16)
     assert bits.shape == (5, 1, 6, 3)
