@@ -22,6 +22,8 @@ from jhash import checkpoint, parallel
 from jhash.steps import keys_of_stage, resident_spans, streamed_spans
 from jhash.types import Diverged, Key, Method, Past, Stage, Stopped, Table, TrainState, Tree
 
+QUICK = {"xla_backend_optimization_level": 0}  # an initialisation runs once: compiling it well would take longer
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -63,7 +65,7 @@ def fit(method: Method, stage: Stage, index: int, past: Mapping[str, Past], tabl
     context = _context(method, stage, past, tables, keys[0], folder, run)
     init = functools.partial(initial_state, method, stage, past, context, example_of(table, method, stage))
     saved = checkpoint.Checkpoints(folder / "checkpoints")
-    state = saved.newest(jax.eval_shape(init, keys[1]), run.warn) or jax.jit(init)(keys[1])
+    state = saved.newest(jax.eval_shape(init, keys[1]), run.warn) or jax.jit(init, compiler_options=QUICK)(keys[1])
     best = _Best(folder / "best", run, method, stage, context, past) if last and run.score else None
     if int(state.step) < stage.steps:
         state = _steps(method, stage, table, context, keys, state, saved, best, run)
