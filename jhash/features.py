@@ -58,6 +58,9 @@ def normalise_pose(joints: Array) -> Array:
     return (centred / (scale + (scale == 0.0))).reshape(*joints.shape[:2], -1)
 
 
+KINDS = ("none", "standard", "centre", "clip", "centre_clip")
+
+
 @jax.jit
 def _sums(frames: Array, pivot: Array) -> tuple[Array, Array]:
     """Over a block's frames: the sums of (x - pivot) and of its square, each [C]."""
@@ -71,19 +74,21 @@ def fit_normalisation(table: Table, kind: str, *, floor: float = 0.1, block: int
     Args:
         table: the training part; its column `frames` is [N, T, C].
         kind: 'none' (0 and 1); 'standard' (each dimension to mean 0 and standard deviation 1); 'centre' (mean 0, then
-            one scale for all dimensions, so that the root mean square of an entry is 1).
+            one scale for all dimensions, so that the root mean square of an entry is 1); 'clip' (nothing fitted, then
+            each clip by itself to root mean square 1); 'centre_clip' ('centre', then each clip by itself).
         floor: with 'standard', no standard deviation counts as less than this share of their root mean square, so that
             a dimension which hardly ever moves isn't blown up to the size of the others.
         block: items read at once.
 
     Returns:
-        `shift` and `scale`, for `normalise`.
+        `shift`, `scale` and `clip`, for `normalise`.
     """
-    if kind not in ("none", "standard", "centre"):
-        raise InputError(f"data.normalise: expected 'none', 'standard' or 'centre', found {kind!r}.")
+    if kind not in KINDS:
+        raise InputError(f"data.normalise: expected one of {', '.join(KINDS)}, found {kind!r}.")
+    clip = np.bool_(kind.endswith("clip"))
     frames, width = len(table) * table.columns["frames"].shape[0], table.columns["frames"].shape[1]
-    if kind == "none":
-        return {"shift": np.zeros(width, np.float32), "scale": np.ones(width, np.float32)}
+    if kind in ("none", "clip"):
+        return {"shift": np.zeros(width, np.float32), "scale": np.ones(width, np.float32), "clip": clip}
     first = table.read(np.arange(min(block, len(table))), ["frames"])["frames"]
     pivot = first.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
     total, square = np.zeros(width), np.zeros(width)
@@ -99,14 +104,22 @@ def fit_normalisation(table: Table, kind: str, *, floor: float = 0.1, block: int
     rms = np.sqrt(variance.mean())
     if rms == 0.0:
         deviation = np.ones(width)
-    elif kind == "centre":
+    elif kind != "standard":
         deviation = np.full(width, rms)
     else:
         deviation = np.maximum(np.sqrt(variance), floor * rms)
-    return {"shift": (pivot + total / frames).astype(np.float32), "scale": (1.0 / deviation).astype(np.float32)}
+    shift, scale = (pivot + total / frames).astype(np.float32), (1.0 / deviation).astype(np.float32)
+    return {"shift": shift, "scale": scale, "clip": clip}
 
 
-def normalise(frames: Array, shift: Array, scale: Array) -> Array:
-    """(frames - shift) * scale in float32, [B, T, C] with shift and scale [C]; NumPy stays NumPy."""
+def normalise(frames: Array, shift: Array, scale: Array, clip: bool) -> Array:
+    """(frames - shift) * scale in float32, [B, T, C] with shift and scale [C]; NumPy stays NumPy.
+
+    With `clip`, each clip is then divided by the root mean square of its entries; one of zeros stays so.
+    """
     chex.assert_rank([frames, shift, scale], [3, 1, 1])
-    return (frames.astype(np.float32) - shift[None, None]) * scale[None, None]
+    frames = (frames.astype(np.float32) - shift[None, None]) * scale[None, None]
+    if not clip:
+        return frames
+    size = (frames * frames).mean(axis=(1, 2), keepdims=True) ** 0.5
+    return frames / (size + (size == 0.0))

@@ -154,7 +154,7 @@ def test_standard_normalisation_has_a_floor():
 
 
 def test_another_run_s_normalisation_is_applied_as_given():
-    given = {"shift": np.full(30, 1.0, np.float32), "scale": np.full(30, 2.0, np.float32)}
+    given = {"shift": np.full(30, 1.0, np.float32), "scale": np.full(30, 2.0, np.float32), "clip": np.False_}
     dataset = load_dataset({"name": "jhmdb", "normalise": "standard"}, 0, normalisation=given)
     plain = load_dataset({"name": "jhmdb"}, 0)
     expected = (all_frames(plain.tables["query"]) - 1.0) * 2.0
@@ -181,7 +181,7 @@ def test_a_config_dict_serves_as_well():
         ({"name": "jhmdb", "frames": "4"}, "data.frames: expected int, found '4'"),
         ({"name": "jhmdb", "frames": True}, "data.frames: expected int, found True"),
         ({"name": "jhmdb", "frames": -1}, "data.frames: expected a number of frames, or 0"),
-        ({"name": "jhmdb", "normalise": "max"}, "data.normalise: expected 'none', 'standard' or 'centre', found 'max'"),
+        ({"name": "jhmdb", "normalise": "max"}, "data.normalise: expected one of none, standard, centre, clip, centre_clip, found 'max'"),
         ({"name": "files"}, "data.train: expected the path of"),
         ({"name": "files", "train": "x.npz"}, "data.query: expected either a file of queries here or data.split_array"),
     ],
@@ -308,7 +308,7 @@ def test_constant_frames_are_only_shifted():
 
 
 def test_a_model_s_normalisation_of_another_width():
-    given = {"shift": np.zeros(7, np.float32), "scale": np.ones(7, np.float32)}
+    given = {"shift": np.zeros(7, np.float32), "scale": np.ones(7, np.float32), "clip": np.False_}
     with pytest.raises(InputError, match="frames are 30 wide, but the model's normalisation is 7 wide"):
         load_dataset({"name": "jhmdb"}, 0, normalisation=given)
 
@@ -329,6 +329,6 @@ def test_new_clips_are_prepared_like_those_of_the_run():
 
 
 def test_new_clips_of_another_rank():
-    given = {"shift": np.zeros(4, np.float32), "scale": np.ones(4, np.float32)}
+    given = {"shift": np.zeros(4, np.float32), "scale": np.ones(4, np.float32), "clip": np.False_}
     with pytest.raises(InputError, match=r"clips: frames must be \[items, frames, width\], .* found \[3, 4\]"):
         prepared(ArrayTable("clips", {"frames": np.zeros((3, 4), np.float32)}), 0, given)

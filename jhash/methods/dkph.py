@@ -354,6 +354,7 @@ class Method:
     structure_features: str = "teacher"  # the graph is built from its embeddings, or from a view of the frames
     graph: str = "adaptive"
     centres: int = 2000
+    items_a_centre: float | None = None  # in place of `centres`; FCVID has 23
     nearest: int = 10  # p centres an item
     kernel: str = "gaussian"  # exp(-d² / s²); 'laplace' is exp(-d / bandwidth), as printed
     bandwidth: float | None = None  # s or α; None: the mean distance to the p-th nearest centre
@@ -413,10 +414,10 @@ class Method:
         size = len(table)
         if size < self.batch:
             raise InputError(f"{table.name}: expected at least a batch of {self.batch} items, found {size}")
-        if self._paired and not self.nearest <= self.centres <= size:
+        if self._paired and not self.nearest <= self._centres(size) <= size:
             raise InputError(
                 f"method.centres: expected {self.nearest} (method.nearest) to {size} (items of {table.name}), "
-                f"found {self.centres}"
+                f"found {self._centres(size)}"
             )
         epoch = size // self.batch
 
@@ -425,6 +426,9 @@ class Method:
 
         student = stage("student", self.student_steps, self.student_epochs)
         return [stage("teacher", self.teacher_steps, self.teacher_epochs), student] if self._taught else [student]
+
+    def _centres(self, size: int) -> int:
+        return self.centres if self.items_a_centre is None else max(self.nearest, round(size / self.items_a_centre))
 
     def optimizer(self, stage: Stage) -> optax.GradientTransformation:
         if stage.name == "teacher":
@@ -450,12 +454,13 @@ class Method:
         embeddings = self._embeddings(past, table) if self._taught else None
         view = embeddings if self.structure_features == "teacher" else self._view(table, scratch)
         cluster, draw = jax.random.split(key)
-        centres = structure.kmeans(view, self.centres, key=cluster).centres
+        number = self._centres(len(table))
+        centres = structure.kmeans(view, number, key=cluster).centres
         index, distance = structure.nearest_centres(view, centres, 5 if self.graph == "matrices" else self.nearest)
-        context = {"nearest": index[:, 0], **self._pools(index, distance, draw)}
+        context = {"nearest": index[:, 0], **self._pools(index, distance, number, draw)}
         if self.gamma2 > 0:
             taught = self.structure_features == "teacher"
-            context["centres"] = centres if taught else _means(embeddings, index[:, 0], self.centres)
+            context["centres"] = centres if taught else _means(embeddings, index[:, 0], number)
         return context
 
     def _embeddings(self, past, table):
@@ -469,12 +474,10 @@ class Method:
         view = jax.jit(lambda frames: structure_view(frames, self.structure_features))
         return table.map(lambda block: view(block["frames"]), ["frames"], scratch / "view.npy")
 
-    def _pools(self, index, distance, key):
+    def _pools(self, index, distance, centres, key):
         if self.graph == "matrices":
             return structure.mcmsh_pools(index, size=self.pool, key=key)
-        graph = structure.anchor_graph(
-            index, distance, centres=self.centres, kernel=self.kernel, bandwidth=self.bandwidth
-        )
+        graph = structure.anchor_graph(index, distance, centres=centres, kernel=self.kernel, bandwidth=self.bandwidth)
         if self.graph == "anchor":
             return structure.weighted_pools(graph, size=self.pool, key=key)
         return structure.gaussian_adaptive_pools(

@@ -87,16 +87,17 @@ def cluster_loss_of_pairs(embeddings: Array, centres: Array) -> Array:
     return (cluster_loss(embeddings[0], centres[0]) + cluster_loss(embeddings[1], centres[1])) / embeddings.shape[-1]
 
 
-def similarity(nearest: Array, other: Array) -> Array:
-    """Eq 9: S in {-1, 0, 1} of pairs of items, [...], from the five nearest centres of both [..., 5], in order.
+def similarity(nearest: Array, other: Array, *, neighbours: tuple[int, int, int] = (3, 4, 5)) -> Array:
+    """Eq 9: S in {-1, 0, 1} of pairs of items, [...], from the m3 nearest centres of both [..., m3], in order.
 
     A^(m)_ij > 0 exactly where i and j share one of their m nearest centres, whatever kernel and σ Eq 8 takes.
     """
     chex.assert_equal_shape([nearest, other])
-    chex.assert_axis_dimension(nearest, -1, 5)
-    shape, nearest, other = nearest.shape[:-1], nearest.reshape(-1, 5), other.reshape(-1, 5)
-    among = {m: structure.shares_centre(nearest[:, :m], other[:, :m]) for m in (3, 4, 5)}
-    return jnp.where(among[3], 1.0, jnp.where(~among[4] & among[5], -1.0, 0.0)).reshape(shape)
+    chex.assert_axis_dimension(nearest, -1, neighbours[2])
+    shape, width = nearest.shape[:-1], nearest.shape[-1]
+    nearest, other = nearest.reshape(-1, width), other.reshape(-1, width)
+    close, near, far = (structure.shares_centre(nearest[:, :m], other[:, :m]) for m in neighbours)
+    return jnp.where(close, 1.0, jnp.where(~near & far, -1.0, 0.0)).reshape(shape)
 
 
 def similarity_loss(item: Array, partner: Array, target: Array) -> Array:
@@ -230,6 +231,7 @@ class Method:
     structure_features: str = "mean"  # what they are found in
     centres: int = 2000
     items_a_centre: float | None = None  # in place of `centres`; FCVID has 23
+    neighbours: tuple[int, int, int] = (3, 4, 5)  # m1, m2, m3 of Eq 9
     positives_include_self: bool = False
     unlike_target: float = -1.0  # s of a partner with S = 0, drawn where the pool asked for is empty; released: -1
     pool: int = 64  # positives and negatives drawn for each item
@@ -297,16 +299,18 @@ class Method:
         size = len(table)
         if size < self.batch:
             raise InputError(f"{table.name}: expected at least a batch of {self.batch} items, found {size}")
-        if not 5 <= self._centres(size) <= size:
+        if not self.neighbours[2] <= self._centres(size) <= size:
             raise InputError(
-                f"method.centres: expected 5 to {size} (items of {table.name}), found {self._centres(size)}"
+                f"method.centres: expected {self.neighbours[2]} (method.neighbours) to {size} (items of {table.name}), found {self._centres(size)}"
             )
         epoch = size // self.batch
         steps = self.epochs * epoch if self.steps is None else self.steps
         return [Stage("train", "train", size, self.batch, steps, epoch)]
 
     def _centres(self, size: int) -> int:
-        return self.centres if self.items_a_centre is None else max(5, round(size / self.items_a_centre))
+        return (
+            self.centres if self.items_a_centre is None else max(self.neighbours[2], round(size / self.items_a_centre))
+        )
 
     def _epoch(self, stage: Stage, step: Array) -> Array:
         """[] float32, from 0. In floats: step · epochs may not fit 32 bits."""
@@ -326,7 +330,7 @@ class Method:
     def prepare(
         self, stage: Stage, past: Mapping[str, Past], tables: Mapping[str, Table], key: Key, scratch: Path
     ) -> Tree:
-        """The five `nearest` centres [N, 5], their PCA `targets` [M, width], and each item's drawn pools."""
+        """The `nearest` centres [N, m3], their PCA `targets` [M, width], and each item's drawn pools."""
         table = tables[stage.table]
         frames, channels = table.columns["frames"].shape
         wide = channels if self.structure_features == "mean" else frames * channels
@@ -334,9 +338,13 @@ class Method:
         view = table.map(lambda block: structure_view(block["frames"], self.structure_features), ["frames"], path)
         cluster, draw = jax.random.split(key)
         centres = structure.kmeans(view, self._centres(len(table)), key=cluster).centres
-        nearest, _ = structure.nearest_centres(view, centres, 5)
+        nearest, _ = structure.nearest_centres(view, centres, self.neighbours[2])
         pools = structure.mcmsh_pools(
-            nearest, size=self.pool, key=draw, positives_include_self=self.positives_include_self
+            nearest,
+            neighbours=self.neighbours,
+            size=self.pool,
+            key=draw,
+            positives_include_self=self.positives_include_self,
         )
         wanted = ("positive", "positive_count", "negative", "negative_count")
         targets = structure.pca(centres, self.width)
@@ -360,7 +368,8 @@ class Method:
         has_positive, has_negative = context["positive_count"][item] > 0, context["negative_count"][item] > 0
         negative1 = _draw(context, "negative", item, keys[1])
         negative2 = _draw(context, "negative", item, keys[2])
-        similar = structure.shares_centre(context["nearest"][negative1, :3], context["nearest"][negative2, :3])
+        close = context["nearest"][:, : self.neighbours[0]]
+        similar = structure.shares_centre(close[negative1], close[negative2])
         rows = {
             "item": item,
             "positive": _draw(context, "positive", item, keys[0]),
@@ -375,7 +384,10 @@ class Method:
         partner = jnp.where(attract, _draw(context, "positive", item, drawn), _draw(context, "negative", item, other))
         found = jnp.where(attract, has_positive, has_negative)
         sign = jnp.where(found, jnp.where(attract, 1.0, -1.0), self.unlike_target)
-        return rows | {"partner": jnp.where(found, partner, _draw_unlike(context, item, stranger)), "sign": sign}
+        return rows | {
+            "partner": jnp.where(found, partner, _draw_unlike(context, item, stranger, self.neighbours)),
+            "sign": sign,
+        }
 
     def loss(
         self,
@@ -438,7 +450,9 @@ class Method:
             own, everyone = nearest[rows["item"]], nearest[across.gather(rows["item"])]
             shape = (len(own), *everyone.shape)
             pairs = [jnp.broadcast_to(side, shape) for side in (own[:, None], everyone[None])]
-            neighbours = similarity_loss_of_batch(of["item"], across.gather(of["item"]), similarity(*pairs))
+            neighbours = similarity_loss_of_batch(
+                of["item"], across.gather(of["item"]), similarity(*pairs, neighbours=self.neighbours)
+            )
         if self.quantisation_form == "item":
             quantisation = quantisation_loss(of["item"], gradient=self.quantisation_gradient)
         else:
@@ -483,10 +497,10 @@ def _draw(context, pool, item, key):
     return jnp.where(count > 0, chosen, item)
 
 
-def _draw_unlike(context, item, key):
+def _draw_unlike(context, item, key, neighbours):
     """A random item with S = 0 for each, [B]; where none of STRANGERS is one, the last of them."""
     nearest = context["nearest"]
     drawn = jax.random.randint(key, (len(item), STRANGERS), 0, len(nearest))
     own = jnp.broadcast_to(nearest[item][:, None], (*drawn.shape, nearest.shape[-1]))
-    unlike = (similarity(own, nearest[drawn]) == 0).at[:, -1].set(True)
+    unlike = (similarity(own, nearest[drawn], neighbours=neighbours) == 0).at[:, -1].set(True)
     return drawn[jnp.arange(len(item)), unlike.argmax(1)].astype(item.dtype)

@@ -33,33 +33,38 @@ DRAWN_TOGETHER = 256  # items whose random numbers are drawn in one call
 def mcmsh_pools(
     index: np.ndarray,
     *,
+    neighbours: tuple[int, int, int] = (3, 4, 5),
     size: int = 64,
     key: Key,
     positives_include_self: bool = False,
     block: int = BLOCK_ENTRIES,
 ) -> dict[str, np.ndarray]:
-    """Pools of the three-granularity graph (Hao et al. 2022) from index [N, 5], each item's nearest centres in order.
+    """Pools of the three-granularity graph (Hao et al. 2022) from index [N, m3], each item's nearest centres in order.
 
     With A^(m) the anchor graph over m nearest centres, non-zero exactly where two items share one of them: positive are
-    the items with A^(3) > 0, negative those with A^(4) = 0 and A^(5) > 0.
+    the items with A^(m1) > 0, negative those with A^(m2) = 0 and A^(m3) > 0. `neighbours` is (m1, m2, m3); the paper's
+    is (3, 4, 5).
 
-    Raises InputError for another width of index.
+    Raises InputError for another width of index, or neighbours that don't rise.
     """
-    if index.ndim != 2 or index.shape[1] != 5:
-        raise InputError(f"structures: expected the 5 nearest centres of each item, found shape {list(index.shape)}.")
+    close, near, far = neighbours
+    if not 1 <= close <= near < far:
+        raise InputError(f"method.neighbours: expected m1 <= m2 < m3, found {tuple(neighbours)}.")
+    if index.ndim != 2 or index.shape[1] != far:
+        raise InputError(f"structures: expected the {far} nearest centres of each item, found {list(index.shape)}.")
     centres = int(index.max()) + 1
     order = neighbours_together(index)
     index = index[order]
-    # One product counts all three: 1 for a centre shared among the 5 nearest, 16 among the 4, 256 among the 3.
-    ties = [_indicator(index[:, :m], centres) for m in (5, 4, 3)]
-    left = scipy.sparse.hstack([ties[0], 16 * ties[1], 256 * ties[2]], format="csr")
+    # One product counts all three: 1 for a centre shared among the m3 nearest, `step` among the m2, step² among the m1.
+    ties, step = [_indicator(index[:, :m], centres) for m in (far, near, close)], far + 1
+    left = scipy.sparse.hstack([ties[0], step * ties[1], step * step * ties[2]], format="csr")
     right = scipy.sparse.hstack(ties, format="csr").T.tocsr()
 
     positive, negative = _Pool(order, size, key, 0), _Pool(order, size, key, 1)
     for place, others, shared in rows_of_product(left, right, block):
-        similar = others[shared >= 256]
+        similar = others[shared >= step * step]
         positive.add(similar if positives_include_self else similar[similar != place])
-        negative.add(others[shared < 16])
+        negative.add(others[shared < step])
     return {**positive.columns("positive"), **negative.columns("negative")}
 
 
@@ -227,6 +232,6 @@ def _member_or_outsider(members: np.ndarray, all_but: np.ndarray, ranks: np.ndar
 def _indicator(index: np.ndarray, centres: int) -> scipy.sparse.csr_matrix:
     items, m = index.shape
     return scipy.sparse.csr_matrix(
-        (np.ones(index.size, np.int16), np.ascontiguousarray(index).ravel(), np.arange(items + 1, dtype=np.int64) * m),
+        (np.ones(index.size, np.int32), np.ascontiguousarray(index).ravel(), np.arange(items + 1, dtype=np.int64) * m),
         shape=(items, centres),
     )
