@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from jhash import report, train
+from jhash import plot, report, train
 from jhash.config import baseline, build
 from jhash.data.load import Dataset, load_dataset
 from jhash.evaluate import encode, labels_of, require_labels, save_codes, save_normalisation, score
@@ -67,6 +67,7 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
                 found += [row for score in scores for row in _rows(score, contender, name, dataset, config, seed)]
                 report.write_results(workdir / "results.json", [result.row for result in found])
     rows = [result.row for result in found]
+    (workdir / "map_at_k.svg").write_text(plot.map_at_k(rows))
     against = config.against if config.against in contenders else None
     print(report.table(rows, compared=report.comparisons(found, against) if against else None, baseline=against))
     return rows

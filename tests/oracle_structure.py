@@ -63,15 +63,16 @@ def row_statistics(a, over, include_self):
     return found
 
 
-def granularity_sets(index, include_self):
-    """Hao et al. 2022: positives and negatives of each item from its 5 nearest centres."""
+def granularity_sets(index, include_self, neighbours=(3, 4, 5)):
+    """Hao et al. 2022: positives and negatives of each item from its nearest centres."""
+    close, near, far = neighbours
 
     def shares(i, j, m):
         return bool(set(index[i][:m]) & set(index[j][:m]))
 
     items = range(len(index))
-    positive = [{j for j in items if (include_self or j != i) and shares(i, j, 3)} for i in items]
-    negative = [{j for j in items if not shares(i, j, 4) and shares(i, j, 5)} for i in items]
+    positive = [{j for j in items if (include_self or j != i) and shares(i, j, close)} for i in items]
+    negative = [{j for j in items if not shares(i, j, near) and shares(i, j, far)} for i in items]
     return positive, negative
 
 

@@ -275,6 +275,20 @@ def test_mcmsh_pools_are_drawn_from_the_true_sets(size, include_self):
     assert_drawn_from(pools, "negative", negative, size)
 
 
+@pytest.mark.parametrize("neighbours", [(1, 1, 2), (2, 3, 5), (3, 3, 5)])
+def test_mcmsh_pools_follow_their_neighbours(neighbours):
+    _, _, index, _ = tied_items(items=83, count=30)
+    pools = structure.mcmsh_pools(index[:, : neighbours[2]], neighbours=neighbours, size=64, key=KEY)
+    positive, negative = oracle.granularity_sets(index.tolist(), False, neighbours)
+    assert_drawn_from(pools, "positive", positive, 64)
+    assert_drawn_from(pools, "negative", negative, 64)
+
+
+def test_mcmsh_pools_refuse_neighbours_that_do_not_rise():
+    with pytest.raises(InputError, match="expected m1 <= m2 < m3, found .3, 5, 5."):
+        structure.mcmsh_pools(np.zeros((4, 5), np.int32), neighbours=(3, 5, 5), key=KEY)
+
+
 def test_mcmsh_pools_of_an_item_alone_are_empty():
     index = np.array([[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [5, 6, 7, 8, 9]], np.int32)
     pools = structure.mcmsh_pools(index, size=3, key=KEY)

@@ -1,0 +1,19 @@
+"""MCMSH on YFCC: 409,788 videos to train on, 1,000 of the 101,256 labelled ones as queries against the rest.
+
+python -m jhash.launch --config configs/mcmsh_yfcc.py --config.data.dir=/data/yfcc
+
+Needs the nine training shards, the two test shards and their labels (an error names the patterns that are looked for).
+`--plan` says what it will cost here. The paper prints figures of this data set in a plot only. Not run by us: the
+features are not public.
+"""
+
+from jhash.config import experiment
+
+
+def get_config():
+    config = experiment("mcmsh", "yfcc", dir="data/yfcc")
+    config.hyper.bits = 64
+    config.hyper.centres = 2000
+    config.hyper.batch = 256
+    config.hyper.epochs = 55
+    return config
