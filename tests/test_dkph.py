@@ -10,6 +10,7 @@ import pytest
 from toys import ArrayTable
 
 from jhash import codes, parallel
+from jhash.encoders.cloze import apply_cloze, draw_cloze
 from jhash.methods import dkph
 from jhash.methods.dkph import Method
 from jhash.types import InputError, Past, Stage
@@ -148,27 +149,6 @@ def test_reconstruction_from_products_is_the_plain_one_in_value_and_gradients():
         np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-6)
 
 
-# --- the visual cloze ---------------------------------------------------------------------------------------------
-
-
-def test_cloze_zeroes_twelve_and_replaces_one_and_a_half_percent():
-    cloze = jax.jit(lambda key: dkph.draw_cloze(key, jnp.arange(4000), 25, 50))(jax.random.key(0))
-    assert float(cloze.zeroed.mean()) == pytest.approx(0.12, abs=0.004)  # four deviations of 100,000 draws
-    assert float(cloze.replaced.mean()) == pytest.approx(0.015, abs=0.0016)
-    assert not (cloze.zeroed & cloze.replaced).any()
-    assert int(cloze.source.min()) == 0 and int(cloze.source.max()) == 50 * 25 - 1
-
-
-def test_masking_products_is_masking_frames():
-    x, kernel = normal(6, 5, 8), normal(8, 3)
-    cloze = dkph.Cloze(normal(6, 5) > 1, normal(6, 5, seed=1) > 0, np.arange(30).reshape(6, 5)[::-1] % 30)
-    cloze = cloze._replace(replaced=cloze.replaced & ~cloze.zeroed)
-    frames = dkph.masked(x, x, cloze)
-    assert float(jnp.abs(frames[cloze.zeroed]).max()) == 0
-    np.testing.assert_array_equal(frames[cloze.replaced], x.reshape(30, 8)[cloze.source[cloze.replaced]])
-    np.testing.assert_allclose(dkph.masked(x @ kernel, x @ kernel, cloze), frames @ kernel, rtol=1e-5, atol=1e-6)
-
-
 # --- the loss of a step -------------------------------------------------------------------------------------------
 
 STEPS = {
@@ -210,8 +190,8 @@ def plain_loss(method, kind, params, batch, rows, key):
     for place, role in enumerate(batch):
         places = place * BATCH + jnp.arange(BATCH)
         clean = batch[role]["frames"]
-        cloze = dkph.draw_cloze(mask_key, places, FRAMES, BATCH)
-        frames = dkph.masked(clean, batch["item"]["frames"], cloze)
+        cloze = draw_cloze(mask_key, places, FRAMES, BATCH)
+        frames = apply_cloze(clean, batch["item"]["frames"], cloze)
 
         def apply(part, *inputs):
             return network.apply({"params": params}, *inputs, method=part)

@@ -1,4 +1,4 @@
-"""MCMSH: its equations against plain loops, its masks, its sampling, and the whole method in miniature."""
+"""MCMSH: its equations against plain loops, its sampling, and the whole method in miniature."""
 
 import dataclasses
 import functools
@@ -116,37 +116,6 @@ def test_similarity_by_hand():
     mine = jnp.array([[0, 1, 2, 3, 4]] * 4)
     other = jnp.array([[9, 8, 0, 7, 6], [9, 8, 7, 6, 4], [9, 8, 7, 3, 6], [9, 8, 7, 6, 5]])
     np.testing.assert_array_equal(mcmsh.similarity(mine, other), [1, -1, 0, 0])
-
-
-# --- the frame masks ----------------------------------------------------------------------------------------------
-
-
-def test_frame_masks_have_the_stated_shares():
-    mask = mcmsh.draw_frame_mask(KEY, jnp.arange(400), 50, 400)
-    n = mask.zeroed.size
-    for share, expected in [(mask.zeroed.mean(), 0.12), (mask.replaced.mean(), 0.015)]:
-        assert abs(share - expected) < 5 * np.sqrt(expected / n)
-    assert not (mask.zeroed & mask.replaced).any()
-    assert 0 <= mask.source.min() and 399 * 50 < mask.source.max() < 400 * 50
-
-
-def test_a_mask_depends_on_the_place_alone():
-    whole = mcmsh.draw_frame_mask(KEY, jnp.arange(8), 5, 8)
-    part = mcmsh.draw_frame_mask(KEY, jnp.arange(4, 8), 5, 8)
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[4:], b), whole, part)
-
-
-def test_masking_the_projection_is_projecting_the_masked():
-    frames, kernel = jnp.asarray(normal(200, 6, 4)), jnp.asarray(normal(4, 3))
-    mask = mcmsh.draw_frame_mask(KEY, jnp.arange(200), 6, 200)
-    projected = frames @ kernel
-    assert mask.zeroed.any() and mask.replaced.any()
-    masked = mcmsh.mask_frames(frames, frames, mask)
-    close(mcmsh.mask_frames(projected, projected, mask), masked @ kernel)
-    item, frame = np.argwhere(mask.replaced)[0]
-    source = int(mask.source[item, frame])
-    np.testing.assert_array_equal(masked[item, frame], frames[source // 6, source % 6])
-    np.testing.assert_array_equal(masked[np.asarray(mask.zeroed)], 0)
 
 
 # --- the method ---------------------------------------------------------------------------------------------------

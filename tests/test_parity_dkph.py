@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jhash.encoders.cloze import Cloze
 from jhash.methods import dkph
 from jhash.types import Across, Past, Stage
 
@@ -88,7 +89,7 @@ def step(stage, variant):
 
     mask = [jnp.asarray(arrays[f"input/{name}"].reshape(-1, 7)) for name in ("zeroed", "replaced", "source")]
     params = flax_parameters(arrays, "weight/", stage, variant)
-    with mock.patch.object(dkph, "draw_cloze", lambda *_: dkph.Cloze(*mask)):
+    with mock.patch.object(dkph, "draw_cloze", lambda *_: Cloze(*mask)):
         inputs = params, *jax.device_put((context, batch, rows)), jax.random.key(0)
         graded = jax.jit(jax.value_and_grad(loss, has_aux=True)).lower(*inputs).compile(QUICKLY)
         (total, (_, logs)), gradients = graded(*inputs)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jhash.encoders.cloze import Cloze
 from jhash.methods import mcmsh
 from jhash.types import Across, Past, Stage
 
@@ -105,7 +106,7 @@ def step(variant, quantisation_gradient="held"):
     context = {"targets": arrays["input/targets"], "nearest": arrays["input/nearest"]}
     span = Stage("train", "train", size=2 * BATCH, batch=BATCH, steps=own.epochs, pass_steps=1)
     kinds = ("zeroed", "replaced", "source")
-    masks = iter([mcmsh.FrameMask(*(jnp.asarray(arrays[f"input/{k}"][role]) for k in kinds)) for role in (0, 1)])
+    masks = iter([Cloze(*(jnp.asarray(arrays[f"input/{k}"][role]) for k in kinds)) for role in (0, 1)])
 
     def loss(params, statistics, context, batch, rows, key):
         collections = {"batch_stats": statistics, "scale": jnp.float32(1)}
@@ -113,7 +114,7 @@ def step(variant, quantisation_gradient="held"):
         return own.loss(span, context, params, collections, batch, rows, now, key, ALONE)
 
     inputs = flax_statistics(arrays, "buffer/", variant), context, batch, rows
-    with mock.patch.object(mcmsh, "draw_frame_mask", lambda *_: next(masks)):
+    with mock.patch.object(mcmsh, "draw_cloze", lambda *_: next(masks)):
         inputs = flax_parameters(arrays, "weight/", variant), *jax.device_put(inputs), jax.random.key(0)
         graded = jax.jit(jax.value_and_grad(loss, has_aux=True)).lower(*inputs).compile(QUICKLY)
         (total, (collections, logs)), gradients = graded(*inputs)

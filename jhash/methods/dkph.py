@@ -23,13 +23,12 @@ import numpy as np
 import optax
 
 from jhash import codes, structure
+from jhash.encoders.cloze import apply_cloze, draw_cloze
 from jhash.encoders.convolution import Convolution
 from jhash.encoders.lstm import LSTM
 from jhash.encoders.transformer import Transformer
 from jhash.features import structure_view
 from jhash.types import Across, Array, InputError, Key, Past, Rows, Stage, Table, TrainState, Tree
-
-MASKED, ZEROED, REPLACED = 0.15, 0.8, 0.1  # of all frames; of the masked ones: the rest of them is kept as it is
 
 VARIANTS = {
     "paper": {
@@ -178,46 +177,6 @@ def student_objective(
 ) -> Array:
     """Eq 12, second line; `weight` is 1 in the paper. The teacher's objective is L_recon alone."""
     return weight * reconstruction + gamma1 * binary + gamma2 * embedding
-
-
-# --- The visual cloze ---------------------------------------------------------------------------------------------
-
-
-class Cloze(NamedTuple):
-    """Which frames are masked, and how."""
-
-    zeroed: Array  # [B, T] bool
-    replaced: Array  # [B, T] bool
-    source: Array  # [B, T] the frame that stands in, counted over the whole batch's item · T + frame
-
-
-def draw_cloze(key: Key, places: Array, frames: int, whole: int) -> Cloze:
-    """Each frame by itself: .15 masked, of which .8 zeroed, .1 replaced by a random frame, .1 kept (the paper's BERT).
-
-    Args:
-        key: the draw's own key, the same on every device.
-        places: [B] of the rows in the whole batch: a row's mask depends on its place alone.
-        frames: T.
-        whole: items in the whole batch, among which the frame that stands in is drawn.
-    """
-
-    draw = jax.vmap(lambda place: jax.random.bits(jax.random.fold_in(key, place), (2, frames), jnp.uint32))
-    kind, other = jnp.split(draw(places), 2, axis=1)
-    chance, source = kind[:, 0] / 2.0**32, (other[:, 0] % (whole * frames)).astype(jnp.int32)
-    zeroed = chance < MASKED * ZEROED
-    return Cloze(zeroed, ~zeroed & (chance < MASKED * (ZEROED + REPLACED)), source)
-
-
-def masked(values: Array, everyone: Array, cloze: Cloze) -> Array:
-    """The cloze of anything linear in the frames: of the frames [B, T, C] themselves or of their products [B, T, n].
-
-    `everyone` [W, T, n] are the values of the whole batch. Masking a product instead of the frames is the same,
-    since a zeroed frame's product is 0 and a replaced one's is that of the frame that stands in, and it
-    spares the copy of [B, T, C].
-    """
-    chex.assert_rank([values, everyone], 3)
-    stand_ins = everyone.reshape(-1, everyone.shape[-1])[cloze.source]
-    return jnp.where(cloze.zeroed[..., None], 0, jnp.where(cloze.replaced[..., None], stand_ins, values))
 
 
 # --- The networks -------------------------------------------------------------------------------------------------
@@ -527,7 +486,7 @@ class Method:
         cloze = draw_cloze(mask_key, places, frames[0].shape[1], stage.batch)
         products = self._products(params, frames, rebuilt)
         projected = jnp.concatenate([seen[0] for seen in products])
-        t = apply("encode", masked(projected, across.gather(products[0][0]), cloze), noise_key, places)
+        t = apply("encode", apply_cloze(projected, across.gather(products[0][0]), cloze), noise_key, places)
 
         b = None if teacher else apply("code", t)
         logs = {}
@@ -563,7 +522,7 @@ class Method:
         target = jnp.concatenate(seen)
         if self.reconstruction_target == "masked":
             cloze = jax.tree.map(lambda leaf: leaf[: len(target)], cloze)
-            target = masked(target, across.gather(seen[0]), cloze)
+            target = apply_cloze(target, across.gather(seen[0]), cloze)
         return Products(target[..., :-2], target[..., -2], target[..., -1])
 
     def _embedding_similarity(self, context, mean, rows):

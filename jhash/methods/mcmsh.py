@@ -12,7 +12,7 @@ The paper's ablations are fields of `Method`:
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import chex
 import jax
@@ -20,12 +20,12 @@ import jax.numpy as jnp
 import optax
 
 from jhash import codes, structure
+from jhash.encoders.cloze import apply_cloze, draw_cloze
 from jhash.encoders.dropout import row_keys
 from jhash.encoders.mixer import MCMLP
 from jhash.features import structure_view
 from jhash.types import Across, Array, InputError, Key, Past, Rows, Stage, Table, TrainState, Tree
 
-MASKED, ZEROED, REPLACED = 0.15, 0.8, 0.1  # of all frames; of the masked ones: the rest of them is kept as it is
 STRANGERS = 8  # items drawn to find one with S = 0
 IN_MEMORY = 512e6  # bytes of structure features kept in memory; more go to a file
 
@@ -156,43 +156,6 @@ def quadruplet_loss(
     first = jax.nn.relu(near - ((item - negative1) ** 2).sum(-1) + margins[0])
     second = jax.nn.relu(near - ((negative1 - negative2) ** 2).sum(-1) + margins[1])
     return jnp.where(has_negative, first + second, 0).mean()
-
-
-# --- Frame masks --------------------------------------------------------------------------------------------------
-
-
-class FrameMask(NamedTuple):
-    """Which frames of one role are masked, and how."""
-
-    zeroed: Array  # [B, T] bool
-    replaced: Array  # [B, T] bool
-    source: Array  # [B, T] the frame that stands in, counted over the whole batch's anchors: item · T + frame
-
-
-def draw_frame_mask(key: Key, places: Array, frames: int, whole: int) -> FrameMask:
-    """Each frame by itself: .15 masked, of which .8 zeroed, .1 replaced by a random frame, .1 left.
-
-    Args:
-        key: the role's own.
-        places: [B] of the rows in the whole batch: a row's mask depends on its place alone.
-        frames: T.
-        whole: items in the whole batch, among which the frame that stands in is drawn.
-    """
-
-    def row(key):
-        kind, source = jax.random.split(key)
-        return jax.random.uniform(kind, (frames,)), jax.random.randint(source, (frames,), 0, whole * frames)
-
-    chance, source = jax.vmap(row)(row_keys(key, places))
-    zeroed = chance < MASKED * ZEROED
-    return FrameMask(zeroed, ~zeroed & (chance < MASKED * (ZEROED + REPLACED)), source)
-
-
-def mask_frames(frames: Array, everyone: Array, mask: FrameMask) -> Array:
-    """Masks frames [B, T, n], or anything linear in them: `everyone` [W, T, n] is the same of the whole batch."""
-    chex.assert_rank([frames, everyone], 3)
-    stand_in = everyone.reshape(-1, everyone.shape[-1])[mask.source]
-    return jnp.where(mask.zeroed[..., None], 0, jnp.where(mask.replaced[..., None], stand_in, frames))
 
 
 # --- The method ---------------------------------------------------------------------------------------------------
@@ -413,7 +376,7 @@ class Method:
             everyone = across.gather(projected[0])
             number, length = everyone.shape[:2]
             masked = [
-                mask_frames(one, everyone, draw_frame_mask(jax.random.fold_in(masks, i), places, length, number))
+                apply_cloze(one, everyone, draw_cloze(jax.random.fold_in(masks, i), places, length, number))
                 for i, one in enumerate(projected[: 2 if self._paired else 1])
             ]
             return masked + projected[len(masked) :]
