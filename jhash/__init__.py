@@ -4,7 +4,7 @@ import importlib
 
 __version__ = "0.1.0"
 
-_ROOMS = ("codes", "features", "hamming", "intervals", "metrics", "report", "structure", "types")
+_ROOMS = ("codes", "features", "hamming", "intervals", "measures", "metrics", "report", "structure", "types")
 _NAMES = {"load_model": "jhash.evaluate"}
 
 

@@ -33,7 +33,7 @@ def experiment(method: str, data: str, **data_fields) -> ConfigDict:
             "seeds": 1,  # runs with seed, seed + 1, ...
             "select": "last",  # 'last' | 'validation': the best step by config.data.validation, never by test data
             "select_every": 100,  # steps between two looks at the validation part
-            "presets": ("video", "trec"),  # retrieval protocols (see `jhash.metrics`)
+            "presets": ("video", "trec"),  # retrieval protocols (see `jhash.measures`)
             "ties": "stable",
             "run": {  # nothing in here makes it another experiment
                 "devices": 0,  # 0: as many as divide the batch

@@ -1,77 +1,17 @@
-"""Retrieval metrics in float64 NumPy, under the field's protocols, each with its name.
+"""From codes or vectors and labels to scores and curves, a block of queries at a time, in float64 NumPy.
 
-Average precision has several definitions in this field. A `Protocol` spells every choice out, and no figure stands
-without its preset and its rule for ties.
+The protocols and the measures themselves are in `jhash.measures`.
 """
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import chex
 import jax.numpy as jnp
 import numpy as np
 
-from jhash import hamming
+from jhash import hamming, measures
 from jhash.types import InputError
-
-_CHOICES = {
-    "divisor": ("k", "hits", "relevant", "min_k_relevant", "first_relevant"),
-    "ties": ("stable", "shuffled", "expected", "optimistic", "pessimistic"),
-    "self_rule": ("kept", "removed"),
-    "empty": ("zero", "left_out", "left_out_multi_label"),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Protocol:
-    """Everything that an average precision depends on, beside the ranking.
-
-    cutoffs: how many items of the ranking count; None is the whole ranking.
-    divisor: what the sum of precisions at relevant items is divided by: 'k' the cut-off; 'hits' the relevant items
-        above the cut-off; 'relevant' those in the database, R; 'min_k_relevant' min(k, R). 'first_relevant' divides by
-        min(k, R) too, but sums over the first min(k, R) relevant items wherever they rank.
-    ties: the order of items at equal distance: 'stable' by row; 'shuffled' by row after a seeded permutation of the
-        database; 'expected' the mean over all orders; 'optimistic' relevant items first, 'pessimistic' last.
-    self_rule: whether a query that is itself in the database is 'kept' there or 'removed' from its own ranking.
-    empty: a query with nothing relevant counts 'zero', is 'left_out', or is left out of multi-label data alone.
-    """
-
-    cutoffs: tuple[int | None, ...]
-    divisor: str
-    ties: str
-    self_rule: str
-    empty: str
-
-    def __post_init__(self):
-        for field, choices in _CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise InputError(
-                    f"protocol field {field!r}: expected one of {choices}, found {getattr(self, field)!r}."
-                )
-        if not self.cutoffs or any(k is not None and k < 1 for k in self.cutoffs):
-            raise InputError(f"protocol field 'cutoffs': expected numbers from 1 up or None, found {self.cutoffs}.")
-        if self.divisor == "k" and None in self.cutoffs:
-            raise InputError("protocol divisor 'k': expected a number for each cut-off, found the whole ranking.")
-        bounded = any(k is not None for k in self.cutoffs)
-        if self.ties == "expected" and (self.divisor == "hits" or (self.divisor == "first_relevant" and bounded)):
-            raise InputError(
-                f"protocol ties 'expected': expected a divisor that the order can't change, found {self.divisor!r}."
-            )
-
-
-PRESETS = {
-    # Unsupervised video hashing (Hao et al. 2022; Li et al. 2022).
-    "video": Protocol((5, 10, 20, 40, 60, 80, 100), "k", "stable", "kept", "zero"),
-    # Cross-media hashing with a database of training and test items, the queries among them.
-    "she": Protocol((None,), "relevant", "stable", "kept", "left_out_multi_label"),
-    # The deep cross-modal hashing program's evaluation.
-    "dcmh": Protocol((None,), "first_relevant", "stable", "kept", "zero"),
-    # Most image-hashing programs. They choose the cut-off for each dataset: name yours with `cutoffs`.
-    "deephash": Protocol((1000,), "hits", "stable", "kept", "zero"),
-    # Information retrieval's own definition.
-    "trec": Protocol((None,), "relevant", "stable", "removed", "left_out"),
-}
 
 
 class Scores(NamedTuple):
@@ -100,104 +40,6 @@ class Curve(NamedTuple):
     recall: np.ndarray  # [S, P]
 
 
-# ---- the measures, from a ranking or from two histograms
-
-
-def average_precision(
-    ranked: np.ndarray, relevant: np.ndarray, *, cutoffs: Sequence[int | None], divisor: str
-) -> np.ndarray:
-    """Average precision of given rankings, [Q, len(cutoffs)].
-
-    Args:
-        ranked: bool [Q, D], whether the item at each rank is relevant; as deep as the deepest cut-off, or the whole
-            ranking where the cut-off is None or the divisor 'first_relevant'.
-        relevant: [Q], the relevant items in the database.
-        cutoffs: k, or None for the whole ranking. A cut-off beyond the database still divides by k where k divides.
-        divisor: see `Protocol`. Where it is 0 the result is 0.
-    """
-    chex.assert_rank([ranked, relevant], [2, 1])
-    count = len(ranked)
-    queries, ranks = np.nonzero(ranked)
-    ranks += 1
-    found = np.bincount(queries, minlength=count)
-    nth = np.arange(1, len(queries) + 1) - np.repeat(np.cumsum(found) - found, found)  # the nth hit of its query
-    precision = nth / ranks
-    result = np.zeros((count, len(cutoffs)))
-    for column, k in enumerate(cutoffs):
-        limit = ranked.shape[1] if k is None else k
-        inside = (nth if divisor == "first_relevant" else ranks) <= limit
-        total = np.bincount(queries, weights=precision * inside, minlength=count)
-        hits = np.bincount(queries, weights=inside, minlength=count)
-        result[:, column] = _ratio(total, _divisor(divisor, k, hits, relevant))
-    return result
-
-
-def expected_average_precision(
-    counts: np.ndarray, hits: np.ndarray, *, cutoffs: Sequence[int | None], divisor: str
-) -> np.ndarray:
-    """The mean of average precision over all orders of equal distances, [Q, len(cutoffs)], without sorting.
-
-    With n_d items and r_d relevant ones at distance d, and N and R strictly nearer, the expected sum of precisions is
-    Σ_d (r_d / n_d) Σ_{t=1..m} (R + 1 + (t - 1) f) / (N + t), with m = min(n_d, k - N) and f = (r_d - 1) / (n_d - 1);
-    the inner sum is (R + 1) h + f (m - (N + 1) h), h = H_{N+m} - H_N (after McSherry and Najork 2008).
-
-    Args:
-        counts: [Q, K + 1] items at each distance.
-        hits: [Q, K + 1] relevant items at each distance.
-        cutoffs: k, or None for the whole ranking.
-        divisor: any of `Protocol` but 'hits', which the order of ties would change.
-    """
-    chex.assert_rank([counts, hits], 2)
-    chex.assert_equal_shape([counts, hits])
-    nearer, nearer_hits = np.cumsum(counts, axis=1) - counts, np.cumsum(hits, axis=1) - hits
-    items, relevant = counts.sum(axis=1), hits.sum(axis=1)
-    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, items.max(initial=0) + 1))])
-    share = _ratio(hits, counts)
-    slope = np.where(hits > 0, _ratio(hits - 1, counts - 1), 0)
-    result = np.zeros((len(counts), len(cutoffs)))
-    for column, k in enumerate(cutoffs):
-        taken = counts if k is None else np.clip(k - nearer, 0, counts)
-        h = harmonic[nearer + taken] - harmonic[nearer]
-        total = (share * ((nearer_hits + 1) * h + slope * (taken - (nearer + 1) * h))).sum(axis=1)
-        result[:, column] = _ratio(total, _divisor(divisor, k, None, relevant))
-    return result
-
-
-def precision_at(ranked: np.ndarray, k: int) -> np.ndarray:
-    """The share of relevant items among the first k, [Q], from bool [Q, D]; always divided by k."""
-    chex.assert_rank(ranked, 2)
-    return ranked[:, :k].sum(axis=1) / k
-
-
-def expected_precision_at(counts: np.ndarray, hits: np.ndarray, k: int) -> np.ndarray:
-    """The mean of precision at k over all orders of equal distances, [Q], from histograms [Q, K + 1]."""
-    chex.assert_equal_shape([counts, hits])
-    taken = np.clip(k - (np.cumsum(counts, axis=1) - counts), 0, counts)
-    return (_ratio(hits, counts) * taken).sum(axis=1) / k
-
-
-def within_radius(counts: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall of the ball of each radius 0..K, both [Q, K + 1], from histograms [Q, K + 1].
-
-    A ball with no item in it has precision 0: a look-up that returns nothing has failed. Recall is 0 where nothing is
-    relevant.
-    """
-    chex.assert_rank([counts, hits], 2)
-    chex.assert_equal_shape([counts, hits])
-    found = np.cumsum(hits, axis=1)
-    return _ratio(found, np.cumsum(counts, axis=1)), _ratio(found, found[:, -1:])
-
-
-def within_rank(ranked: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall at each rank 1..D, both [Q, D], from bool [Q, D] and the relevant items [Q]."""
-    chex.assert_rank([ranked, relevant], [2, 1])
-    found = np.cumsum(ranked, axis=1)
-    return found / np.arange(1, ranked.shape[1] + 1)[None, :], _ratio(found, relevant[:, None])
-
-
-# ---- from codes and labels to scores, a block of queries at a time
-
-
 def evaluate_codes(
     query_codes: np.ndarray,
     database_codes: np.ndarray,
@@ -219,7 +61,7 @@ def evaluate_codes(
         database_codes: ±1 [N, K].
         query_labels: 0/1 [Q, L], one or several a row.
         database_labels: 0/1 [N, L].
-        preset: a name in `PRESETS`.
+        preset: a name in `measures.PRESETS`.
         ties: another rule for ties than the preset's.
         cutoffs: other cut-offs than the preset's.
         self_rows: [Q], the database row that is the query itself; None where no query is in the database. Only
@@ -309,13 +151,13 @@ def precision_recall_curve(
     _check_labels(query_codes, database_codes, query_labels, database_labels, self_rows)
     bits, items = query_codes.shape[1], len(database_codes) - (self_rows is not None)
     depth = items if depth is None else min(depth, items)
-    protocol = dataclasses.replace(PRESETS["trec"], self_rule="kept" if self_rows is None else "removed")
+    protocol = dataclasses.replace(measures.PRESETS["trec"], self_rule="kept" if self_rows is None else "removed")
     parts = []
     for block in _code_blocks(query_codes, database_codes, query_labels, database_labels, self_rows, protocol):
         if by == "radius":
-            precision, recall = within_radius(*_histograms(block, bits))
+            precision, recall = measures.within_radius(*_histograms(block, bits))
         else:
-            precision, recall = within_rank(_ranked(block, "stable", depth), block.relevant)
+            precision, recall = measures.within_rank(_ranked(block, "stable", depth), block.relevant)
         parts.append((block.relevant, precision, recall))
     relevant, precision, recall = (np.concatenate(part) for part in zip(*parts, strict=True))
     points = np.arange(bits + 1) if by == "radius" else np.arange(1, depth + 1)
@@ -366,15 +208,15 @@ def _score(blocks, preset, protocol, bits, items, precision_ranks, radii, multi_
         if protocol.ties == "expected" or radii:
             counts, hits = _histograms(block, bits)
         if protocol.ties == "expected":
-            precisions = expected_average_precision(counts, hits, **choice)
-            values |= {("precision", k): expected_precision_at(counts, hits, k) for k in precision_ranks}
+            precisions = measures.expected_average_precision(counts, hits, **choice)
+            values |= {("precision", k): measures.expected_precision_at(counts, hits, k) for k in precision_ranks}
         else:
             ranked = _ranked(block, protocol.ties, depth)
-            precisions = average_precision(ranked, block.relevant, **choice)
-            values |= {("precision", k): precision_at(ranked, k) for k in precision_ranks}
+            precisions = measures.average_precision(ranked, block.relevant, **choice)
+            values |= {("precision", k): measures.precision_at(ranked, k) for k in precision_ranks}
         values |= {("map", k): precisions[:, i] for i, k in enumerate(protocol.cutoffs)}
         if radii:
-            precision, recall = within_radius(counts, hits)
+            precision, recall = measures.within_radius(counts, hits)
             values |= {("lookup_precision", r): precision[:, min(r, bits)] for r in radii}
             values |= {("lookup_recall", r): recall[:, min(r, bits)] for r in radii}
         parts.append(values)
@@ -412,29 +254,15 @@ def _shuffle(items, labels, self_rows, seed):
     return items[order], np.asarray(labels)[order], None if self_rows is None else np.argsort(order)[self_rows]
 
 
-def _ratio(numerator, denominator):
-    """Their quotient in float64, 0 where the denominator is 0."""
-    shape = np.broadcast_shapes(np.shape(numerator), np.shape(denominator))
-    return np.divide(numerator, denominator, out=np.zeros(shape), where=np.asarray(denominator) > 0)
-
-
-def _divisor(name, k, hits, relevant):
-    if name == "k":
-        return np.full(len(relevant), k)
-    if name == "hits":
-        return hits
-    return relevant if name == "relevant" or k is None else np.minimum(k, relevant)
-
-
 # ---- what the user gave
 
 
 def _protocol(preset, ties, cutoffs):
-    if preset not in PRESETS:
-        raise InputError(f"preset {preset!r}: expected one of {', '.join(PRESETS)}.")
+    if preset not in measures.PRESETS:
+        raise InputError(f"preset {preset!r}: expected one of {', '.join(measures.PRESETS)}.")
     changes = {} if ties is None else {"ties": ties}
     changes |= {} if cutoffs is None else {"cutoffs": tuple(cutoffs)}
-    return dataclasses.replace(PRESETS[preset], **changes)
+    return dataclasses.replace(measures.PRESETS[preset], **changes)
 
 
 def _check_at_least(least, **numbers):

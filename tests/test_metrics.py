@@ -6,7 +6,7 @@ import numpy as np
 import oracle_metrics as oracle
 import pytest
 
-from jhash import hamming, metrics
+from jhash import hamming, measures, metrics
 from jhash.types import InputError
 
 EXACT = {"rtol": 0, "atol": 1e-12}
@@ -70,7 +70,7 @@ MEANING = {
 @pytest.mark.parametrize("preset", MEANING)
 def test_preset_equals_plain_loops(preset, multi, bits, monkeypatch):
     monkeypatch.setattr(hamming, "PAIRS", 4 * 47)  # blocks of 4, 4 and 1 queries
-    protocol, problem = metrics.Protocol(*MEANING[preset]), _problem(bits, multi)
+    protocol, problem = measures.Protocol(*MEANING[preset]), _problem(bits, multi)
     scores = metrics.evaluate_codes(*problem[:4], preset, self_rows=problem[4])
     assert scores.queries.tolist() == _counted(problem, protocol)
     for k in protocol.cutoffs:
@@ -82,7 +82,7 @@ def test_preset_equals_plain_loops(preset, multi, bits, monkeypatch):
 @pytest.mark.parametrize("k", [1, 6, 46])
 def test_presets_at_other_cutoffs(preset, k):
     problem = _problem(8)
-    protocol = dataclasses.replace(metrics.PRESETS[preset], cutoffs=(k,))
+    protocol = dataclasses.replace(measures.PRESETS[preset], cutoffs=(k,))
     scores = metrics.evaluate_codes(*problem[:4], preset, cutoffs=(k,))
     expected = [_oracle(problem, protocol, query, k) for query in scores.queries]
     np.testing.assert_allclose(scores.values["map", k], expected, **EXACT)
@@ -92,8 +92,8 @@ def test_presets_at_other_cutoffs(preset, k):
 @pytest.mark.parametrize("ties", ["optimistic", "pessimistic"])
 @pytest.mark.parametrize("self_rule", ["kept", "removed"])
 def test_best_and_worst_orders_of_ties(divisor, ties, self_rule, monkeypatch):
-    protocol, problem = metrics.Protocol((1, 6, 46), divisor, ties, self_rule, "zero"), _problem(5)
-    monkeypatch.setitem(metrics.PRESETS, "tried", protocol)
+    protocol, problem = measures.Protocol((1, 6, 46), divisor, ties, self_rule, "zero"), _problem(5)
+    monkeypatch.setitem(measures.PRESETS, "tried", protocol)
     scores = metrics.evaluate_codes(*problem[:4], "tried", self_rows=problem[4])
     for k in protocol.cutoffs:
         expected = [_oracle(problem, protocol, query, k) for query in range(len(problem[0]))]
@@ -108,7 +108,7 @@ def test_expected_is_the_mean_over_all_orders(divisor):
         counts = hamming.histogram(values.astype(np.uint8), 2)
         hits = hamming.histogram(values.astype(np.uint8), 2, relevance)
         cutoffs = (1, 3, 5, 7, 9) if divisor == "k" else (1, 3, 5, 9, None)
-        found = metrics.expected_average_precision(counts, hits, cutoffs=cutoffs, divisor=divisor)
+        found = measures.expected_average_precision(counts, hits, cutoffs=cutoffs, divisor=divisor)
         plain = [
             oracle.expected_average_precision(values[0].tolist(), relevance[0].tolist(), k, divisor) for k in cutoffs
         ]
@@ -119,7 +119,7 @@ def test_expected_is_the_mean_over_all_orders(divisor):
 @pytest.mark.parametrize("self_rule", ["kept", "removed"])
 def test_expected_from_codes(bits, self_rule, monkeypatch):
     problem, removed = _problem(bits), self_rule == "removed"
-    monkeypatch.setitem(metrics.PRESETS, "tried", metrics.Protocol((4, 20), "k", "expected", self_rule, "zero"))
+    monkeypatch.setitem(measures.PRESETS, "tried", measures.Protocol((4, 20), "k", "expected", self_rule, "zero"))
     scores = metrics.evaluate_codes(*problem[:4], "tried", self_rows=problem[4], precision_ranks=(4,))
     for query in range(len(problem[0])):
         for k in (4, 20):
@@ -132,13 +132,13 @@ def test_expected_precision_is_the_mean_over_all_orders():
     counts, hits = hamming.histogram(values, 2), hamming.histogram(values, 2, relevance)
     for k in (1, 2, 5, 8):
         every = [oracle.precision_at(r, k) for r in oracle.all_rankings(values[0].tolist(), relevance[0].tolist())]
-        np.testing.assert_allclose(metrics.expected_precision_at(counts, hits, k), [np.mean(every)], **EXACT)
+        np.testing.assert_allclose(measures.expected_precision_at(counts, hits, k), [np.mean(every)], **EXACT)
 
 
 @pytest.mark.parametrize("divisor, cutoffs", [("hits", (5,)), ("hits", (None,)), ("first_relevant", (5,))])
 def test_expected_needs_a_divisor_that_ties_leave_alone(divisor, cutoffs):
     with pytest.raises(InputError, match="ties 'expected'"):
-        metrics.Protocol(cutoffs, divisor, "expected", "kept", "zero")
+        measures.Protocol(cutoffs, divisor, "expected", "kept", "zero")
 
 
 def test_tie_rules_are_ordered_as_their_names_say():
@@ -219,7 +219,7 @@ def test_vectors_rank_by_cosine_similarity(preset, removed, kind):
     database = _vectors(kind)
     queries = database[selves]
     scores = metrics.evaluate_vectors(queries, database, query_labels, labels, preset, self_rows=selves)
-    protocol = metrics.PRESETS[preset]
+    protocol = measures.PRESETS[preset]
     for place, query in enumerate(scores.queries):
         rows = [row for row in range(47) if not (removed and row == selves[query])]
         values = [-oracle.cosine(queries[query].tolist(), database[row].tolist()) for row in rows]
