@@ -11,6 +11,7 @@ from toys import ArrayTable
 
 from jhash import codes, parallel
 from jhash.encoders.cloze import apply_cloze, draw_cloze
+from jhash.encoders.dual_stream import Products, reconstruction_loss_of_products
 from jhash.methods import dkph
 from jhash.methods.dkph import Method
 from jhash.types import InputError, Past, Stage
@@ -135,8 +136,8 @@ def test_reconstruction_from_products_is_the_plain_one_in_value_and_gradients():
     x, z, kernel, bias = normal(3, 4, 9), normal(3, 4, 5), normal(5, 9), normal(9)
 
     def fused(x, z, kernel, bias):
-        products = dkph.Products(x @ kernel.T, x @ bias, (x**2).sum(-1))
-        return dkph.reconstruction_loss_of_products(z, kernel, bias, products)
+        products = Products(x @ kernel.T, x @ bias, (x**2).sum(-1))
+        return reconstruction_loss_of_products(z, kernel, bias, products)
 
     def plain(x, z, kernel, bias):
         return dkph.reconstruction_loss(x, z @ kernel + bias[None, None])
@@ -184,7 +185,7 @@ def fused(name):
 
 def plain_loss(method, kind, params, batch, rows, key):
     """The same step with masked frames, two passes and whole reconstructions."""
-    network = dkph.Network(method, CHANNELS, kind == "teacher")
+    network = method._network(CHANNELS, teacher=kind == "teacher")
     mask_key, noise_key = jax.random.split(key)
     seen = {}
     for place, role in enumerate(batch):
@@ -355,7 +356,7 @@ def test_the_students_graph(fields, tmp_path):
     assert ("positive_weight" in context) == (method.graph == "anchor")
     assert all(isinstance(leaf, np.ndarray) for leaf in context.values())
     if "centres" in context:  # in the teacher's space, whatever the clusters were found in: the mean of their items
-        embed = functools.partial(dkph.Network(method, CHANNELS, True).apply, method="embed")
+        embed = functools.partial(method._network(CHANNELS, teacher=True).apply, method="embed")
         t = np.asarray(jax.jit(embed)({"params": past["teacher"].params}, tables()["train"].arrays["frames"])).mean(1)
         means = np.stack([t[context["nearest"] == c].mean(0) for c in np.unique(context["nearest"])])
         np.testing.assert_allclose(context["centres"][np.unique(context["nearest"])], means, rtol=1e-3, atol=1e-4)
@@ -364,7 +365,7 @@ def test_the_students_graph(fields, tmp_path):
 def test_retrieval_by_either_stream():
     method = Method(**SMALL)
     past, x = {"student": Past(started(method), {}, {})}, jnp.asarray(normal(3, FRAMES, CHANNELS))
-    network, variables = dkph.Network(method, CHANNELS, False), {"params": past["student"].params}
+    network, variables = method._network(CHANNELS, teacher=False), {"params": past["student"].params}
 
     @jax.jit
     def streams(x):
@@ -381,7 +382,7 @@ def test_retrieval_by_either_stream():
 def test_reconstruction_errors_of_each_stream():
     method, x = Method(**SMALL), jnp.asarray(normal(3, FRAMES, CHANNELS))
     params = started(method)
-    network = dkph.Network(method, CHANNELS, False)
+    network = method._network(CHANNELS, teacher=False)
     rebuilt = jax.jit(network.apply)({"params": params}, x)
     error = jax.jit(functools.partial(dkph.reconstruction_error, method, params, x), static_argnames="use")
     np.testing.assert_allclose(error(), ((rebuilt - x) ** 2).mean((1, 2)), rtol=1e-5)

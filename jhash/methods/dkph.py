@@ -13,7 +13,7 @@ The paper's ablations (Table 2) are fields of `Method`:
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import chex
 import flax.linen as nn
@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jhash import codes, structure
+from jhash import structure
 from jhash.encoders.cloze import apply_cloze, draw_cloze
 from jhash.encoders.convolution import Convolution
+from jhash.encoders.dual_stream import DualStream, Products, frames_times, reconstruction_loss_of_products
 from jhash.encoders.lstm import LSTM
 from jhash.encoders.transformer import Transformer
 from jhash.features import structure_view
@@ -79,35 +80,6 @@ def reconstruction_loss(frames: Array, reconstructed: Array) -> Array:
     chex.assert_rank(frames, 3)
     chex.assert_equal_shape([frames, reconstructed])
     return jnp.mean((frames - reconstructed) ** 2)
-
-
-class Products(NamedTuple):
-    """Frames seen through a decoder with kernel W [K, C] and bias c [C]: all that Eq 7 asks of its target."""
-
-    kernel: Array  # [B, T, K] x Wᵀ
-    bias: Array  # [B, T] x · c
-    energy: Array  # [B, T] ‖x‖²
-
-
-def reconstruction_loss_of_products(latent: Array, kernel: Array, bias: Array, target: Products) -> Array:
-    """Eq 7 for a linear decoder, without ever forming the reconstruction [B, T, C].
-
-    ‖x − (zW + c)‖² = ‖x‖² − 2 (z · xWᵀ + x · c) + z WWᵀ zᵀ + 2 z · Wc + ‖c‖². The products with x are taken together
-    with the encoder's own, so the frames are read once on the way in and once for all gradients. In float32 the value
-    is exact to about 1e-6 of the mean of ‖x‖² / C.
-
-    Args:
-        latent: [B, T, K] the decoder's input z.
-        kernel: [K, C] W.
-        bias: [C] c.
-        target: of the frames to reconstruct.
-    """
-    chex.assert_rank([latent, kernel, bias], [3, 2, 1])
-    chex.assert_equal_shape([latent, target.kernel])
-    gram, shift = kernel @ kernel.T, kernel @ bias
-    cross = (latent * target.kernel).sum(-1) + target.bias
-    norm = (latent * (latent @ gram)).sum(-1) + 2 * latent @ shift + bias @ bias
-    return jnp.mean(target.energy - 2 * cross + norm) / len(bias)
 
 
 def binary_similarity_loss(target: Array, weight: Array, item: Array, partner: Array) -> Array:
@@ -179,96 +151,36 @@ def student_objective(
     return weight * reconstruction + gamma1 * binary + gamma2 * embedding
 
 
-# --- The networks -------------------------------------------------------------------------------------------------
+def draw_pairs(context: Tree, item: Array, size: int, key: Key, *, fallback: str) -> Rows:
+    """The sampling S of Eq 10: for each item a positive or a hard negative partner, with probability ½ each.
 
-# kernels that meet the raw frames lie as [out, C]: their gradients are then plain products, without a transposition
-_rows_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform", in_axis=-1, out_axis=-2)
-_dense_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+    An item whose pool is empty gets any other item, with weight 0 ('ignored', Â = 0) or, as released, with weight 1 and
+    target -1 ('negative').
 
-
-def frames_times(frames: Array, kernels: Sequence[Array], dtype: str) -> list[Array]:
-    """[B, T, C] times each of several kernels [n, C], transposed, in one product -> [B, T, n] in float32 each."""
-    kernel = jnp.concatenate(kernels).astype(dtype)
-    flat = frames.reshape(-1, frames.shape[-1]).astype(dtype)
-    out = jax.lax.dot_general(flat, kernel, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32)
-    cuts = np.cumsum([len(k) for k in kernels])[:-1]
-    return jnp.split(out.reshape(*frames.shape[:2], -1), cuts, axis=-1)
-
-
-class Network(nn.Module):
-    """Teacher (`frame_bits` > 0) or student: a frame encoder, one or two heads, a linear decoder.
-
-    The teacher binarises each frame by itself: Dense(256 -> 128). The student has a hash layer (Eq 3) over all frames
-    and a temporal layer (Eq 5) for each frame.
+    Args:
+        context: `positive`, `negative` [N, pool]; `positive_count`, `negative_count` [N]; for the graph A itself
+            `positive_weight` [N, pool], where A = 0 for all negatives.
+        item: [B] row numbers.
+        size: N.
+        key: of the step.
+        fallback: what an empty pool gives.
     """
+    branch, slot, other = jax.random.uniform(key, (3, *item.shape))
+    positive = branch < 0.5
+    count = jnp.where(positive, context["positive_count"][item], context["negative_count"][item])
+    place = jnp.minimum(slot * count, count - 1).astype(jnp.int32)
+    drawn = jnp.where(positive, context["positive"][item, place], context["negative"][item, place])
+    stranger = (item + 1 + (other * (size - 1)).astype(jnp.int32)) % size
 
-    method: "Method"
-    channels: int
-    teacher: bool
-
-    def setup(self):
-        m = self.method
-        latent = m.teacher_bits if self.teacher else m.bits
-        self.projection = self.param("projection", _rows_init, (m.width, self.channels))
-        self.projection_bias = self.param("projection_bias", nn.initializers.zeros, (m.width,))
-        self.encoder = _encoder(m)
-        if self.teacher:
-            self.frame_hash = self._dense(m.teacher_bits)
-        else:
-            self.hash = self._dense(m.bits)
-            if m.dual_stream:
-                self.temporal = self._dense(m.bits)
-        self.decoder = self.param("decoder", _dense_init, (latent, self.channels))
-        self.decoder_bias = self.param("decoder_bias", nn.initializers.zeros, (self.channels,))
-
-    def _dense(self, features):
-        return nn.Dense(features, kernel_init=_dense_init, dtype=self.method.dtype)
-
-    def __call__(self, frames):
-        """Plain evaluation: [B, T, C] -> reconstruction [B, T, C]."""
-        t = self.embed(frames)
-        return self.decode(self.latent(t, None if self.teacher else self.code(t)))
-
-    def embed(self, frames):
-        """Visual embeddings t in evaluation mode, on unmasked frames: [B, T, C] -> [B, T, width]."""
-        return self.encode(*frames_times(frames, [self.projection], self.method.dtype))
-
-    def encode(self, projected, key=None, places=None):
-        """[B, T, width] products of the frames with the projection -> embeddings t [B, T, width]."""
-        return self.encoder(projected + self.projection_bias[None, None], key, places)
-
-    def logits(self, t):
-        """Eq 3: [B, T, width] -> [B, K] before the sign."""
-        return self.hash(t.reshape(len(t), -1)).astype(jnp.float32)
-
-    def code(self, t):
-        """Eq 4: [B, T, width] -> b [B, K]."""
-        return self._sign(self.logits(t))
-
-    def temporal_features(self, t):
-        """Eq 5: [B, T, width] -> l [B, T, K]."""
-        return self.temporal(t).astype(jnp.float32)
-
-    def latent(self, t, b):
-        """What the decoder sees: l_m + b (Eq 6); b at each frame without the dual stream; the teacher's frame codes."""
-        if self.teacher:
-            return self._sign(self.frame_hash(t).astype(jnp.float32))
-        repeated = jnp.broadcast_to(b[:, None], (*t.shape[:2], b.shape[-1]))
-        return self.temporal_features(t) + repeated if self.method.dual_stream else repeated
-
-    def decode(self, latent):
-        """Eq 6: [B, T, K] -> [B, T, C]."""
-        return latent @ self.decoder + self.decoder_bias[None, None]
-
-    def _sign(self, x):
-        return codes.sign_tanh(x) if self.method.sign == "tanh" else codes.sign_window(x)
-
-
-def _encoder(m):
-    if m.encoder == "transformer":
-        unbiased = m.layer_norm == "unbiased"
-        return Transformer(m.width, m.feedforward, m.dropout, m.position, unbiased, m.dtype)
-    return {"lstm": LSTM, "convolution": Convolution}[m.encoder](m.width, m.dropout, m.dtype)
+    weight = jnp.ones(item.shape, jnp.float32)
+    if "positive_weight" in context:
+        weight = jnp.where(positive, context["positive_weight"][item, place], 0)
+    empty = count == 0
+    return {
+        "partner": jnp.where(empty, stranger, drawn).astype(jnp.int32),
+        "target": jnp.where(positive & ~empty, 1.0, -1.0),
+        "weight": jnp.where(empty, 0.0 if fallback == "ignored" else 1.0, weight),
+    }
 
 
 # --- The method ---------------------------------------------------------------------------------------------------
@@ -350,6 +262,25 @@ class Method:
             raise InputError("method.encode_with: 'l' needs the dual stream, found dual_stream=False")
         if self.reconstruction == self.gamma1 == self.gamma2 == 0:
             raise InputError("method: expected a loss with a weight above 0, found reconstruction=gamma1=gamma2=0")
+
+    # the networks
+
+    def _network(self, channels: int, *, teacher: bool) -> DualStream:
+        return DualStream(
+            encoder=self._encoder(),
+            bits=self.teacher_bits if teacher else self.bits,
+            channels=channels,
+            teacher=teacher,
+            dual_stream=self.dual_stream,
+            sign=self.sign,
+            dtype=self.dtype,
+        )
+
+    def _encoder(self) -> nn.Module:
+        if self.encoder == "transformer":
+            unbiased = self.layer_norm == "unbiased"
+            return Transformer(self.width, self.feedforward, self.dropout, self.position, unbiased, self.dtype)
+        return {"lstm": LSTM, "convolution": Convolution}[self.encoder](self.width, self.dropout, self.dtype)
 
     # the spans of training
 
@@ -474,7 +405,7 @@ class Method:
         teacher = stage.name == "teacher"
         rebuilt = len(frames) if self.reconstruct_partner else 1
         rebuilt = rebuilt if teacher or self.reconstruction > 0 else 0
-        network = self._network(frames[0].shape[-1], teacher)
+        network = self._network(frames[0].shape[-1], teacher=teacher)
 
         def apply(part, *inputs):
             return network.apply({"params": params}, *inputs, method=part)
@@ -537,9 +468,6 @@ class Method:
         """float32, rounded to what the products saw."""
         return x.astype(self.dtype).astype(jnp.float32)
 
-    def _network(self, channels: int, teacher: bool) -> Network:
-        return Network(self, channels, teacher)
-
     def conclude(self, stage: Stage, context: Tree, state: TrainState) -> Tree:
         return {}
 
@@ -554,38 +482,6 @@ class Method:
         if self.encode_with == "l":
             return network.apply(variables, t, method="temporal_features").mean(axis=1)
         return network.apply(variables, t, method="logits")
-
-
-def draw_pairs(context: Tree, item: Array, size: int, key: Key, *, fallback: str) -> Rows:
-    """The sampling S of Eq 10: for each item a positive or a hard negative partner, with probability ½ each.
-
-    An item whose pool is empty gets any other item, with weight 0 ('ignored', Â = 0) or, as released, with weight 1 and
-    target -1 ('negative').
-
-    Args:
-        context: `positive`, `negative` [N, pool]; `positive_count`, `negative_count` [N]; for the graph A itself
-            `positive_weight` [N, pool], where A = 0 for all negatives.
-        item: [B] row numbers.
-        size: N.
-        key: of the step.
-        fallback: what an empty pool gives.
-    """
-    branch, slot, other = jax.random.uniform(key, (3, *item.shape))
-    positive = branch < 0.5
-    count = jnp.where(positive, context["positive_count"][item], context["negative_count"][item])
-    place = jnp.minimum(slot * count, count - 1).astype(jnp.int32)
-    drawn = jnp.where(positive, context["positive"][item, place], context["negative"][item, place])
-    stranger = (item + 1 + (other * (size - 1)).astype(jnp.int32)) % size
-
-    weight = jnp.ones(item.shape, jnp.float32)
-    if "positive_weight" in context:
-        weight = jnp.where(positive, context["positive_weight"][item, place], 0)
-    empty = count == 0
-    return {
-        "partner": jnp.where(empty, stranger, drawn).astype(jnp.int32),
-        "target": jnp.where(positive & ~empty, 1.0, -1.0),
-        "weight": jnp.where(empty, 0.0 if fallback == "ignored" else 1.0, weight),
-    }
 
 
 def _means(vectors: np.ndarray, cluster: np.ndarray, clusters: int) -> np.ndarray:
@@ -609,7 +505,7 @@ def reconstruction_error(
         latent_mean: [K] for 'fixed'; None: the mean over the given items and frames.
     """
     chex.assert_rank(frames, 3)
-    network = Network(method, frames.shape[-1], teacher=False)
+    network = method._network(frames.shape[-1], teacher=False)
 
     def apply(part, *inputs):
         return network.apply({"params": params}, *inputs, method=part)
