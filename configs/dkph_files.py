@@ -1,6 +1,6 @@
 """DKPH on files of your own, with settings for small sets (hundreds to thousands of clips).
 
-python -m jhash.launch --config configs/dkph_files.py --config.data.train=a.npz --config.data.query=b.npz --workdir runs/a
+python -m jhash.launch --config configs/dkph_files.py --config.data.train=a.npz --config.data.query=b.npz
 
 Each file holds frames [N, T, C] and labels ([N] class numbers or [N, L] of 0/1). One file with a split field works too:
 --config.data.split_array=subject --config.data.query_values="(2, 4)". Choose settings by folds of the training part

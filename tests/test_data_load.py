@@ -181,7 +181,7 @@ def test_a_config_dict_serves_as_well():
         ({"name": "jhmdb", "frames": "4"}, "data.frames: expected int, found '4'"),
         ({"name": "jhmdb", "frames": True}, "data.frames: expected int, found True"),
         ({"name": "jhmdb", "frames": -1}, "data.frames: expected a number of frames, or 0"),
-        ({"name": "jhmdb", "normalise": "max"}, "data.normalise: expected one of none, standard, centre, clip, centre_clip, found 'max'"),
+        ({"name": "jhmdb", "normalise": "max"}, "data.normalise: expected one of none, standard, .*, found 'max'"),
         ({"name": "files"}, "data.train: expected the path of"),
         ({"name": "files", "train": "x.npz"}, "data.query: expected either a file of queries here or data.split_array"),
     ],

@@ -70,8 +70,9 @@ def test_replicas_stay_equal_to_each_other(toy):
     method, tables = toy(), toys.tables()
     stage = method.stages(tables)[0]
     context, keys = method.prepare(stage, {}, tables, None, None), steps.keys_of_stage(0, 0)
-    state = train.initial_state(method, stage, {}, context, train.example_of(tables[stage.table], method, stage), keys[1])
-    spans = steps.resident_spans(method, stage, tables[stage.table], context, keys, state, 4, stage.steps)
+    table = tables[stage.table]
+    state = train.initial_state(method, stage, {}, context, train.example_of(table, method, stage), keys[1])
+    spans = steps.resident_spans(method, stage, table, context, keys, state, 4, stage.steps)
     *_, (state, _) = spans
     for leaf in jax.tree.leaves(state):
         np.testing.assert_array_equal(np.asarray(leaf), np.broadcast_to(np.asarray(leaf)[:1], leaf.shape))

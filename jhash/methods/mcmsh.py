@@ -264,7 +264,8 @@ class Method:
             raise InputError(f"{table.name}: expected at least a batch of {self.batch} items, found {size}")
         if not self.neighbours[2] <= self._centres(size) <= size:
             raise InputError(
-                f"method.centres: expected {self.neighbours[2]} (method.neighbours) to {size} (items of {table.name}), found {self._centres(size)}"
+                f"method.centres: expected {self.neighbours[2]} (method.neighbours) to {size} (items of {table.name}), "
+                f"found {self._centres(size)}"
             )
         epoch = size // self.batch
         steps = self.epochs * epoch if self.steps is None else self.steps
