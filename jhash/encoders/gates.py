@@ -30,26 +30,27 @@ def mix(x: Array, kernel: Array, axis: int) -> Array:
     """Contracts `axis` (0 or the last) of x with the first axis of kernel [in, out]; the result stays in place.
 
     Its gradient is the usual one, with a barrier: left alone, XLA's CPU compiler works out both operands of a kernel's
-    gradient a second time, transposed.
+    gradient a second time, transposed. All are products of plain matrices: of more axes, it copies what it transposes.
     """
-    return _mix(x, kernel, axis)
+    matrix = _matrix(x, axis)
+    mixed = kernel.T @ matrix if axis == FRAMES else matrix @ kernel
+    return mixed.reshape(*(kernel.shape[1] if i == axis else n for i, n in enumerate(x.shape)))
 
 
-def _mix(x, kernel, axis):
-    if axis == FRAMES:
-        return jnp.tensordot(kernel, x, ((0,), (0,)))
-    return x @ kernel
+def _matrix(x, axis):
+    """The axis by all others, or where it is the last, all others by it."""
+    return x.reshape(x.shape[0], -1) if axis == FRAMES else x.reshape(-1, x.shape[-1])
 
 
 def _mix_forward(x, kernel, axis):
-    return _mix(x, kernel, axis), (x, kernel)
+    return mix(x, kernel, axis), (x, kernel)
 
 
 def _mix_backward(axis, residuals, gradient):
     x, kernel = residuals
     x, gradient = jax.lax.optimization_barrier((x, gradient))
-    axes = tuple(range(1, x.ndim)) if axis == FRAMES else tuple(range(x.ndim - 1))
-    return _mix(gradient, kernel.T, axis), jnp.tensordot(x, gradient, (axes, axes))
+    left, right = _matrix(x, axis), _matrix(gradient, axis)
+    return mix(gradient, kernel.T, axis), left @ right.T if axis == FRAMES else left.T @ right
 
 
 mix.defvjp(_mix_forward, _mix_backward)

@@ -35,10 +35,7 @@ class MixerMLP(nn.Module):
 
 @jax.custom_vjp
 def project(frames: list[Array], kernel: Array) -> list[Array]:
-    """Arrays [B, T, C] times one kernel [C, D]; the frames themselves get no gradient.
-
-    The kernel's is taken as [D, C], which reads the frames as they lie in memory.
-    """
+    """Arrays [B, T, C] times one kernel [C, D]; the frames themselves get no gradient."""
     return [one @ kernel for one in frames]
 
 
@@ -48,8 +45,9 @@ def _project_forward(frames, kernel):
 
 def _project_backward(frames, gradients):
     gradients = jax.lax.optimization_barrier(gradients)
-    parts = [jnp.tensordot(g, one, ((0, 1), (0, 1))) for g, one in zip(gradients, frames, strict=True)]
-    return [jnp.zeros_like(one) for one in frames], jax.lax.optimization_barrier(sum(parts)).T
+    matrix = lambda x: x.reshape(-1, x.shape[-1])  # noqa: E731
+    parts = [matrix(one).T @ matrix(g) for g, one in zip(gradients, frames, strict=True)]
+    return [jnp.zeros_like(one) for one in frames], jax.lax.optimization_barrier(sum(parts))
 
 
 project.defvjp(_project_forward, _project_backward)
