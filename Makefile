@@ -5,10 +5,10 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 
 .PHONY: demo test lint wheel clean
 
-# Trains MCMSH and DKPH on real event video and scores them beside ITQ, LSH and cosine similarity.
+# Trains MCMSH and DKPH on real motion capture from video and scores them beside ITQ, LSH and cosine similarity.
 demo: $(VENV)/ready
-	$(BIN)/python -m jhash.launch --config configs/mcmsh_nmnist.py --workdir runs/demo/mcmsh_nmnist
-	$(BIN)/python -m jhash.launch --config configs/dkph_nmnist.py --workdir runs/demo/dkph_nmnist
+	$(BIN)/python -m jhash.launch --config configs/mcmsh_jhmdb.py --workdir runs/demo/mcmsh_jhmdb
+	$(BIN)/python -m jhash.launch --config configs/dkph_jhmdb.py --workdir runs/demo/dkph_jhmdb
 
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --durations=10

@@ -210,3 +210,18 @@ def test_a_checkpoint_of_another_structure_is_named(tmp_path):
     template = TrainState(jnp.int32(1), {"w": jnp.zeros(4)}, {}, {})
     with pytest.raises(checkpoint.BrokenCheckpoint, match=r"\['w'\]: expected float32\[4\], found float32\[3\]"):
         checkpoint.restore(template, checkpoint.load(tmp_path / "1"), "here")
+
+
+def test_a_full_disk_ends_with_the_name_of_the_checkpoint_and_keeps_the_one_before(monkeypatch, tmp_path):
+    with pytest.raises(Stopped):
+        train.train(toys.Mcmsh(), toys.tables(), run(tmp_path, save_every=0, stopping=stop_after(2)))
+    saved = checkpoint.Checkpoints(tmp_path / "00_train" / "checkpoints")
+    before = saved.steps()
+
+    def full(*args, **options):
+        raise ValueError("RESOURCE_EXHAUSTED: No space left on device")
+
+    monkeypatch.setattr(checkpoint.ocp, "save", full)
+    with pytest.raises(OSError, match="could not be written .RESOURCE_EXHAUSTED: No space left"):
+        train.train(toys.Mcmsh(), toys.tables(), run(tmp_path, save_every=0))
+    assert saved.steps() == before
