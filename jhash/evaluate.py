@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
 import scipy.io
+from jax.tree_util import Partial
 from ml_collections import ConfigDict
 
 from jhash import metrics
@@ -20,17 +20,13 @@ from jhash.types import InputError, Method, Past, Table
 
 @functools.cache
 def _encoder(method: Method, modality: str):
-    return jax.jit(functools.partial(_encode, method, modality))
-
-
-def _encode(method, modality, past, inputs):
-    return method.encode(past, inputs, modality)
+    """One function object for each method and modality: that is what a compiled call is found by."""
+    return lambda past, inputs: method.encode(past, inputs, modality)
 
 
 def encode(method: Method, past: Mapping[str, Past], table: Table, modality: str) -> np.ndarray:
     """Codes ±1 int8 [N, K] of every item of a table (sgn(0) = +1), or real vectors [N, F] float32 of a real method."""
-    call = _encoder(method, modality)
-    vectors = table.map(lambda inputs: call(past, inputs), method.columns)
+    vectors = table.map(Partial(_encoder(method, modality), dict(past)), method.columns)
     return vectors.astype(np.float32) if method.real else np.where(vectors >= 0, 1, -1).astype(np.int8)
 
 

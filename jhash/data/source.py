@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
 from jhash.types import InputError, Table
 
@@ -39,9 +40,10 @@ def blocks(table: Table, columns: Sequence[str]) -> Iterator[tuple[int, dict[str
 def stream(table: Table, function: Callable, columns: Sequence[str], path: Path | None = None) -> np.ndarray:
     """`Table.map`: the function over {column: [b, ...]} -> [b, ...], block by block, into [N, ...].
 
-    The function is compiled once, for one block shape: the last block is padded with its own first row and cut. While
-    one block is computed the next is read. With a path the result is written beside it under a temporary name, renamed
-    when whole and returned memory-mapped.
+    The function is compiled once, for one block shape: the last block is padded with its own first row and cut. Of a
+    `jax.tree_util.Partial` the arrays are arguments, so that the same function with other arrays isn't compiled again.
+    While one block is computed the next is read. With a path the result is written beside it under a temporary name,
+    renamed when whole and returned memory-mapped.
 
     Raises:
         InputError: a block cannot be read, or the disk cannot hold the result.
@@ -52,13 +54,18 @@ def stream(table: Table, function: Callable, columns: Sequence[str], path: Path 
     if result.shape[:1] != (size,):
         raise ValueError(f"map over {table.name}: expected a result [{size}, ...] of a block, found {result.shape}")
     shape = (len(table), *result.shape[1:])
-    parts = _computed(table, jax.jit(function), columns, size)
+    parts = _computed(table, function if isinstance(function, Partial) else Partial(function), columns, size)
     if path is not None:
         return write_array(path, shape, result.dtype, (values for _, values in parts))
     out = np.empty(shape, result.dtype)
     for start, values in parts:
         out[start : start + len(values)] = values
     return out
+
+
+@jax.jit
+def _apply(function: Partial, block: Mapping) -> jax.Array:
+    return function(block)
 
 
 def _computed(table: Table, function: Callable, columns: Sequence[str], size: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -69,7 +76,7 @@ def _computed(table: Table, function: Callable, columns: Sequence[str], size: in
             block = {c: np.concatenate([v, np.repeat(v[:1], size - count, axis=0)]) for c, v in block.items()}
         if waiting is not None:
             yield waiting[0], np.asarray(waiting[2])[: waiting[1]]
-        waiting = start, count, function(block)  # JAX computes it while the loop reads the next block
+        waiting = start, count, _apply(function, block)  # JAX computes it while the loop reads the next block
     if waiting is not None:
         yield waiting[0], np.asarray(waiting[2])[: waiting[1]]
 
