@@ -46,7 +46,7 @@ class Interrupt:
 def run(config: ConfigDict, workdir: Path) -> list[dict]:
     """Trains and scores the config's method and its baselines; results.json and the table are written as rows arrive.
 
-    Returns the rows of results.json. Raises InputError, train.Diverged, train.Stopped, OSError.
+    Returns the rows of results.json. Raises InputError, Diverged, Stopped, OSError (disk full).
     """
     method = build(config.method, config.hyper.to_dict())
     dataset = load_dataset(config.data, config.seed)

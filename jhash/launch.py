@@ -28,35 +28,34 @@ def main(argv: list[str]) -> int:
         else:
             experiment.run(CONFIG.value, Path(WORKDIR.value or f"runs/{name}"))
         return 0
-    except Ended as error:
-        sentence, code = str(error), error.exit_code
-    except OSError as error:
-        sentence, code = f"{error}; what was written before is kept", 1
-    except KeyboardInterrupt:
-        sentence, code = "stopped at once; the same command goes on from the last checkpoint", 130
-    if "--debug" in argv:
-        traceback.print_exc()
-    print(f"jhash: error: {sentence}", file=sys.stderr)
-    return code
+    except (Ended, OSError, KeyboardInterrupt) as error:
+        if "--debug" in argv:
+            traceback.print_exc()
+        print(f"jhash: error: {sentence(error)}", file=sys.stderr)
+        return getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1)
+
+
+def sentence(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped at once; the same command goes on from the last checkpoint"
+    return f"{error}; what was written before is kept" if isinstance(error, OSError) else str(error)
 
 
 def read_flags(argv: list[str]) -> str:
     """Parses the command line; returns the config's name. Raises InputError with one sentence on what is wrong."""
     from jhash.types import InputError
 
-    argv, name = list(argv), None
-    for place, word in enumerate(argv):
-        if word == "--config" and place + 1 < len(argv):
-            argv[place : place + 2] = [
-                f"--config={argv[place + 1]}",
-                "--nodebug" if "--debug" not in argv else "--debug",
-            ]
-        if argv[place].startswith("--config="):
-            path = find_config(argv[place].removeprefix("--config="))
-            argv[place], name = f"--config={path}", path.stem
-    sys.argv[:] = argv  # ml_collections looks there for --config.x=y
+    given, words, name = iter(argv), [], None
+    for word in given:
+        if word == "--config":
+            word = f"--config={next(given, '')}"
+        if word.startswith("--config="):
+            path = find_config(word.removeprefix("--config="))
+            word, name = f"--config={path}", path.stem
+        words.append(word)
+    sys.argv[:] = words  # ml_collections looks there for --config.x=y
     try:
-        rest = flags.FLAGS(argv)
+        rest = flags.FLAGS(words)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, SyntaxError) as error:
         raise InputError(f"command line: {' '.join(str(error).replace(chr(34), '').split())}") from error
     if len(rest) > 1:
