@@ -84,6 +84,21 @@ def test_a_validation_part_chooses_the_state(clips, tmp_path):
     assert len([score for score in scores if score is not None]) == 3
 
 
+@pytest.mark.slow
+def test_without_labels_the_loss_of_the_validation_part_chooses(clips, tmp_path):
+    with np.load(clips) as held:
+        np.savez(tmp_path / "bare.npz", frames=held["frames"])
+        np.savez(tmp_path / "labelled.npz", frames=held["frames"][:20], labels=held["labels"][:20])
+    files = {"query": str(tmp_path / "labelled.npz"), "database": str(tmp_path / "labelled.npz")}
+    asked = config(clips, "mcmsh")
+    asked.data.update({"train": str(tmp_path / "bare.npz"), "split_array": "", "query_values": (), **files})
+    asked.data.validation, asked.select, asked.select_every = 0.4, "validation", 2
+    asked.hyper.batch, asked.hyper.steps = 8, 2
+    experiment.run(asked, tmp_path / "w")
+    points = [json.loads(line) for line in (tmp_path / "w" / "metrics.jsonl").read_text().splitlines()]
+    assert [point["validation"] < 0 for point in points if "validation" in point] == [True]
+
+
 def test_a_plan_names_stages_memory_and_minutes(clips):
     text = "\n".join(plan.lines(config(clips, "dkph")))
     for word in ("teacher: structures", "student: structures", "memory about", "disk about", "min"):
