@@ -1,6 +1,6 @@
 """Seconds and memory of a published video evaluation: 45,600 codes search themselves, 239 classes.
 
-    python tests/benchmarks/evaluation.py [--items 45600] [--bits 64]
+python tests/benchmarks/evaluation.py [--items 45600] [--bits 64]
 """
 
 import argparse
