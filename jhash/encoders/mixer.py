@@ -46,8 +46,8 @@ def _project_forward(frames, kernel):
 def _project_backward(frames, gradients):
     gradients = jax.lax.optimization_barrier(gradients)
     matrix = lambda x: x.reshape(-1, x.shape[-1])  # noqa: E731
-    parts = [matrix(one).T @ matrix(g) for g, one in zip(gradients, frames, strict=True)]
-    return [jnp.zeros_like(one) for one in frames], jax.lax.optimization_barrier(sum(parts))
+    parts = [matrix(g).T @ matrix(one) for g, one in zip(gradients, frames, strict=True)]
+    return [jnp.zeros_like(one) for one in frames], jax.lax.optimization_barrier(sum(parts).T)
 
 
 project.defvjp(_project_forward, _project_backward)
