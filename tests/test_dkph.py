@@ -12,6 +12,7 @@ from toys import ArrayTable
 from jhash import codes, parallel
 from jhash.encoders.cloze import apply_cloze, draw_cloze
 from jhash.encoders.dual_stream import Products, reconstruction_loss_of_products
+from jhash.losses import dkph as losses
 from jhash.methods import dkph
 from jhash.methods.dkph import Method
 from jhash.types import InputError, Past, Stage
@@ -63,24 +64,26 @@ def graph(width=6):
 TARGET, CENTRE, PARTNER_CENTRE = signs(5), normal(5, 3, seed=2), normal(5, 3, seed=3)
 EQUATIONS = {
     "reconstruction": (
-        dkph.reconstruction_loss,
+        losses.reconstruction_loss,
         oracles.dkph_reconstruction,
         [normal(5, 2, 3), normal(5, 2, 3, seed=1)],
     ),
     "binary": (
-        lambda b, c: dkph.binary_similarity_loss(TARGET, np.abs(TARGET), b, c),
+        lambda b, c: losses.binary_similarity_loss(TARGET, np.abs(TARGET), b, c),
         lambda b, c: oracles.dkph_bsim(TARGET, b, c),
         [normal(5, 7), normal(5, 7, seed=1)],
     ),
     "embedding": (
-        lambda t: dkph.embedding_similarity_loss(
+        lambda t: losses.embedding_similarity_loss(
             t, CENTRE, PARTNER_CENTRE, TARGET, np.abs(TARGET), eta=0.1, margin=1.0
         ),
         lambda t: oracles.dkph_tsim_paper(t, CENTRE, PARTNER_CENTRE, TARGET),
         [normal(5, 3)],
     ),
     "embedding, released": (
-        lambda t, u: dkph.released_embedding_similarity_loss(t, u, CENTRE, PARTNER_CENTRE, TARGET, eta=0.1, margin=0.5),
+        lambda t, u: losses.released_embedding_similarity_loss(
+            t, u, CENTRE, PARTNER_CENTRE, TARGET, eta=0.1, margin=0.5
+        ),
         lambda t, u: oracles.dkph_tsim_released(t, u, CENTRE, PARTNER_CENTRE, TARGET),
         [normal(5, 3), normal(5, 3, seed=1)],
     ),
@@ -109,21 +112,21 @@ def test_an_equations_gradient_is_the_slope_of_its_plain_loop(name):
 
 
 def test_total_of_the_student():
-    total = dkph.student_objective(0.5, 2.0, 3.0, weight=1.0, gamma1=0.11, gamma2=0.9)
+    total = losses.student_objective(0.5, 2.0, 3.0, weight=1.0, gamma1=0.11, gamma2=0.9)
     assert total == pytest.approx(oracles.dkph_total_student(0.5, 2.0, 3.0))
 
 
 def test_binary_similarity_by_hand():
     b = signs(2, 8)
     target, weight = np.array([1.0, -1.0], "f"), np.array([1.0, 0.5], "f")
-    assert float(dkph.binary_similarity_loss(target, weight, b, b)) == pytest.approx((0 + 0.5 * 4) / 2)
-    assert float(dkph.binary_similarity_loss(target, weight, b, -b)) == pytest.approx(4 / 2)
+    assert float(losses.binary_similarity_loss(target, weight, b, b)) == pytest.approx((0 + 0.5 * 4) / 2)
+    assert float(losses.binary_similarity_loss(target, weight, b, -b)) == pytest.approx(4 / 2)
 
 
 def test_a_positive_pair_of_the_released_hinge_adds_a_constant_without_gradient():
     ones = np.ones(5, "f")
     run = jax.value_and_grad(
-        lambda t, margin: dkph.released_embedding_similarity_loss(
+        lambda t, margin: losses.released_embedding_similarity_loss(
             t, CENTRE, CENTRE, CENTRE, ones, eta=0.1, margin=margin
         )
     )
@@ -140,7 +143,7 @@ def test_reconstruction_from_products_is_the_plain_one_in_value_and_gradients():
         return reconstruction_loss_of_products(z, kernel, bias, products)
 
     def plain(x, z, kernel, bias):
-        return dkph.reconstruction_loss(x, z @ kernel + bias[None, None])
+        return losses.reconstruction_loss(x, z @ kernel + bias[None, None])
 
     each = range(4)
     value, gradients = jax.jit(jax.value_and_grad(fused, each))(x, z, kernel, bias)
@@ -201,7 +204,7 @@ def plain_loss(method, kind, params, batch, rows, key):
         b = None if kind == "teacher" else apply("code", t)
         rebuilt = apply("decode", apply("latent", t, b))
         target = frames if method.reconstruction_target == "masked" else clean
-        seen[role] = t.mean(axis=1), b, dkph.reconstruction_loss(target, rebuilt)
+        seen[role] = t.mean(axis=1), b, losses.reconstruction_loss(target, rebuilt)
     item, code, reconstruction = seen["item"]
     if kind == "teacher":
         return reconstruction
@@ -210,10 +213,10 @@ def plain_loss(method, kind, params, batch, rows, key):
         reconstruction = (reconstruction + partner_reconstruction) / 2
     near, far = (graph()["centres"][graph()["nearest"][rows[role]]] for role in ("item", "partner"))
     if method.embedding_loss == "paper":
-        pull = dkph.embedding_similarity_loss(item, near, far, rows["target"], rows["weight"], eta=0.1, margin=1.0)
+        pull = losses.embedding_similarity_loss(item, near, far, rows["target"], rows["weight"], eta=0.1, margin=1.0)
     else:
-        pull = dkph.released_embedding_similarity_loss(item, partner, near, far, rows["target"], eta=0.1, margin=0.5)
-    similar = dkph.binary_similarity_loss(rows["target"], rows["weight"], code, partner_code)
+        pull = losses.released_embedding_similarity_loss(item, partner, near, far, rows["target"], eta=0.1, margin=0.5)
+    similar = losses.binary_similarity_loss(rows["target"], rows["weight"], code, partner_code)
     return reconstruction + 0.11 * similar + 0.9 * pull
 
 

@@ -12,7 +12,7 @@ from jax.test_util import check_grads
 from toys import ArrayTable
 
 from jhash import parallel
-from jhash.methods import mcmsh
+from jhash.losses import mcmsh as losses
 from jhash.methods.mcmsh import Method
 from jhash.types import InputError, Past, Stage
 
@@ -40,36 +40,36 @@ def relaxed(number, seed=0):
 def test_hash_layers_are_the_oracles():
     e, kernel, bias = normal(3, 4, 6), normal(6, 5), normal(5)
     y = jnp.asarray((e @ kernel + bias).transpose(1, 0, 2))
-    close(mcmsh.hash_tanh_of_mean(y), oracles.mcmsh_hash_paper(e, kernel, bias)[0])
-    close(mcmsh.hash_mean_of_tanh(y, jnp.sqrt(3.0)), oracles.mcmsh_hash_released(e, kernel, bias, epoch=2)[0])
+    close(losses.hash_tanh_of_mean(y), oracles.mcmsh_hash_paper(e, kernel, bias)[0])
+    close(losses.hash_mean_of_tanh(y, jnp.sqrt(3.0)), oracles.mcmsh_hash_released(e, kernel, bias, epoch=2)[0])
 
 
 def test_cluster_losses_are_the_oracles():
     e, u = normal(2, 7, 3, 6), normal(2, 7, 6)
     mean = jnp.asarray(e.mean(2))
-    close(mcmsh.cluster_loss(mean[0], u[0]), oracles.mcmsh_cluster_paper(e[0], u[0]))
-    close(mcmsh.cluster_loss_of_pairs(mean, u), oracles.mcmsh_cluster_released(e[0], u[0], e[1], u[1]))
+    close(losses.cluster_loss(mean[0], u[0]), oracles.mcmsh_cluster_paper(e[0], u[0]))
+    close(losses.cluster_loss_of_pairs(mean, u), oracles.mcmsh_cluster_released(e[0], u[0], e[1], u[1]))
 
 
 def test_similarity_losses_are_the_oracles():
     h, other = relaxed(2)
     target = np.array([1, -1, 0, 1, -1, 0, 1], np.float32)
-    close(mcmsh.similarity_loss(h, other, target), oracles.mcmsh_similarity_pairs(h, other, target))
+    close(losses.similarity_loss(h, other, target), oracles.mcmsh_similarity_pairs(h, other, target))
     every = np.sign(normal(7, 7))
-    close(mcmsh.similarity_loss_of_batch(h, h, every), oracles.mcmsh_similarity_all_pairs(h, every))
+    close(losses.similarity_loss_of_batch(h, h, every), oracles.mcmsh_similarity_all_pairs(h, every))
 
 
 def test_quantisation_losses_are_the_oracles():
     h, other = relaxed(2)
     for gradient in ("held", "released"):
-        close(mcmsh.quantisation_loss(h, gradient=gradient), oracles.mcmsh_quantisation_paper(h))
-        both = mcmsh.quantisation_loss_of_pairs(jnp.stack([h, other]), gradient=gradient)
+        close(losses.quantisation_loss(h, gradient=gradient), oracles.mcmsh_quantisation_paper(h))
+        both = losses.quantisation_loss_of_pairs(jnp.stack([h, other]), gradient=gradient)
         close(both, oracles.mcmsh_quantisation_released(h, other))
 
 
 def test_the_released_quantisation_trains_nothing():
     h = relaxed(1)[0]
-    slope = lambda gradient: jax.grad(functools.partial(mcmsh.quantisation_loss, gradient=gradient))(h)  # noqa: E731
+    slope = lambda gradient: jax.grad(functools.partial(losses.quantisation_loss, gradient=gradient))(h)  # noqa: E731
     np.testing.assert_array_equal(slope("released"), 0)
     close(slope("held"), oracles.mcmsh_quantisation_gradient(h, len(h)))
 
@@ -79,20 +79,21 @@ def test_quadruplet_loss_is_the_oracles(margins):
     h = relaxed(4)
     has = np.array([1, 1, 0, 1, 0, 1, 1], bool)
     close(
-        mcmsh.quadruplet_loss(*h, has, margins=margins), oracles.mcmsh_quadruplet(*h, margins=margins, has_negative=has)
+        losses.quadruplet_loss(*h, has, margins=margins),
+        oracles.mcmsh_quadruplet(*h, margins=margins, has_negative=has),
     )
 
 
 def test_quadruplet_loss_by_hand():
     """Positive at distance 4, negative at 8, the negatives 4 apart: relu(4 - 8 + 5) + relu(4 - 4 + 1) = 2."""
     item, positive, negative1, negative2 = (jnp.array([row]) for row in [[1.0, 1], [-1, 1], [-1, -1], [-1, 1]])
-    assert mcmsh.quadruplet_loss(item, positive, negative1, negative2, jnp.array([True]), margins=(5, 1)) == 2
+    assert losses.quadruplet_loss(item, positive, negative1, negative2, jnp.array([True]), margins=(5, 1)) == 2
 
 
 def test_an_item_without_negatives_adds_nothing_and_still_counts():
     h = relaxed(4)
-    one = mcmsh.quadruplet_loss(*(x[:1] for x in h), jnp.ones(1, bool), margins=(9, 9))
-    first = mcmsh.quadruplet_loss(*h, jnp.arange(7) == 0, margins=(9, 9))
+    one = losses.quadruplet_loss(*(x[:1] for x in h), jnp.ones(1, bool), margins=(9, 9))
+    first = losses.quadruplet_loss(*h, jnp.arange(7) == 0, margins=(9, 9))
     close(first, one / 7)
 
 
@@ -100,11 +101,11 @@ def test_gradients_of_the_losses():
     h = relaxed(4)
     target, has = jnp.sign(normal(7)), jnp.ones(7, bool)
     functions = [
-        (lambda x: mcmsh.cluster_loss(x, h[1]), h[0]),
-        (lambda x: mcmsh.similarity_loss(x, h[1], target), h[0]),
-        (lambda x: mcmsh.similarity_loss_of_batch(x, x, jnp.sign(normal(7, 7))), h[0]),
-        (lambda x: mcmsh.quantisation_loss(x, gradient="held"), h[0]),
-        (lambda x: mcmsh.quadruplet_loss(x, *h[1:], has, margins=(30, 30)), h[0]),
+        (lambda x: losses.cluster_loss(x, h[1]), h[0]),
+        (lambda x: losses.similarity_loss(x, h[1], target), h[0]),
+        (lambda x: losses.similarity_loss_of_batch(x, x, jnp.sign(normal(7, 7))), h[0]),
+        (lambda x: losses.quantisation_loss(x, gradient="held"), h[0]),
+        (lambda x: losses.quadruplet_loss(x, *h[1:], has, margins=(30, 30)), h[0]),
     ]
     for function, x in functions:
         check_grads(jax.jit(function), (x,), order=1, modes=["rev"], atol=1e-2, rtol=1e-2)
@@ -115,7 +116,7 @@ def test_similarity_by_hand():
     """Sharing one of three: 1; none of four but one of five: -1; the fourth of one is among the other's: 0."""
     mine = jnp.array([[0, 1, 2, 3, 4]] * 4)
     other = jnp.array([[9, 8, 0, 7, 6], [9, 8, 7, 6, 4], [9, 8, 7, 3, 6], [9, 8, 7, 6, 5]])
-    np.testing.assert_array_equal(mcmsh.similarity(mine, other), [1, -1, 0, 0])
+    np.testing.assert_array_equal(losses.similarity(mine, other), [1, -1, 0, 0])
 
 
 # --- the method ---------------------------------------------------------------------------------------------------
@@ -173,7 +174,9 @@ def test_an_item_without_a_pool_gets_an_unlike_partner():
         for item in (0, 1):
             if rows["sign"][item] == -0.25:
                 nearest = context()["nearest"]
-                unlike.append(float(mcmsh.similarity(nearest[[item]], nearest[np.asarray(rows["partner"])[[item]]])[0]))
+                unlike.append(
+                    float(losses.similarity(nearest[[item]], nearest[np.asarray(rows["partner"])[[item]]])[0])
+                )
     assert unlike and not any(unlike)
 
 

@@ -1,0 +1,1 @@
+"""Each paper's equations as pure functions; `jhash.methods` puts them together."""
