@@ -22,9 +22,10 @@ def get_config():
     config.hyper.dual_stream = False
     config.hyper.width = 64
     config.hyper.feedforward = 128
-    config.hyper.dropout = 0.3
+    config.hyper.dropout = 0.1
+    config.hyper.gamma1 = 0.03
     config.hyper.batch = 32
     config.hyper.teacher_steps = 200
     config.hyper.student_steps = 1500
-    config.hyper.learning_rate = 1e-3
+    config.hyper.learning_rate = 3e-3
     return config

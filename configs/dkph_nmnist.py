@@ -14,15 +14,16 @@ def get_config():
     config = experiment("dkph", "nmnist", normalise="centre_clip")
     config.hyper.bits = 64
     config.hyper.structure_features = config.baseline_view = "flatten"
-    config.hyper.items_a_centre = 4.0
+    config.hyper.items_a_centre = 2.0
     config.hyper.nearest = 5
     config.hyper.over = "all"
     config.hyper.lambda1 = 1.0
     config.hyper.dual_stream = False
     config.hyper.width = 128
     config.hyper.feedforward = 256
+    config.hyper.dropout = 0.02
     config.hyper.batch = 64
     config.hyper.teacher_steps = 150
-    config.hyper.student_steps = 1800
-    config.hyper.learning_rate = 1e-3
+    config.hyper.student_steps = 1000
+    config.hyper.learning_rate = 3e-3
     return config
