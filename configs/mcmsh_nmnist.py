@@ -14,8 +14,9 @@ def get_config():
     config = experiment("mcmsh", "nmnist", normalise="centre_clip")
     config.hyper.bits = 64
     config.hyper.structure_features = config.baseline_view = "flatten"
-    config.hyper.items_a_centre = 4.0
+    config.hyper.items_a_centre = 2.0
     config.hyper.neighbours = (5, 10, 40)
+    config.hyper.dropout = 0.1
     config.hyper.batch = 64
     config.hyper.steps = 500
     return config

@@ -58,7 +58,7 @@ def normalise_pose(joints: Array) -> Array:
     return (centred / (scale + (scale == 0.0))).reshape(*joints.shape[:2], -1)
 
 
-KINDS = ("none", "standard", "centre", "clip", "centre_clip")
+KINDS = ("none", "standard", "centre", "clip", "clip_centre", "centre_clip")
 
 
 @jax.jit
@@ -74,27 +74,33 @@ def fit_normalisation(table: Table, kind: str, *, floor: float = 0.1, block: int
     Args:
         table: the training part; its column `frames` is [N, T, C].
         kind: 'none' (0 and 1); 'standard' (each dimension to mean 0 and standard deviation 1); 'centre' (mean 0, then
-            one scale for all dimensions, so that the root mean square of an entry is 1); 'clip' (nothing fitted, then
-            each clip by itself to root mean square 1); 'centre_clip' ('centre', then each clip by itself).
+            one scale for all dimensions, so that the root mean square of an entry is 1); 'clip' (nothing fitted, each
+            clip by itself to root mean square 1); 'clip_centre' and 'centre_clip' (the two in that order).
         floor: with 'standard', no standard deviation counts as less than this share of their root mean square, so that
             a dimension which hardly ever moves isn't blown up to the size of the others.
         block: items read at once.
 
     Returns:
-        `shift`, `scale` and `clip`, for `normalise`.
+        `shift`, `scale`, `clip_before` and `clip_after`, for `normalise`.
     """
     if kind not in KINDS:
         raise InputError(f"data.normalise: expected one of {', '.join(KINDS)}, found {kind!r}.")
-    clip = np.bool_(kind.endswith("clip"))
+    before = kind in ("clip", "clip_centre")
+    clips = {"clip_before": np.bool_(before), "clip_after": np.bool_(kind == "centre_clip")}
     frames, width = len(table) * table.columns["frames"].shape[0], table.columns["frames"].shape[1]
     if kind in ("none", "clip"):
-        return {"shift": np.zeros(width, np.float32), "scale": np.ones(width, np.float32), "clip": clip}
-    first = table.read(np.arange(min(block, len(table))), ["frames"])["frames"]
+        return {"shift": np.zeros(width, np.float32), "scale": np.ones(width, np.float32), **clips}
+
+    def read(rows):
+        values = table.read(rows, ["frames"])["frames"].astype(np.float32)
+        return scale_clips(values) if before else values
+
+    first = read(np.arange(min(block, len(table))))
     pivot = first.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
     total, square = np.zeros(width), np.zeros(width)
     for start in range(0, len(table), block):
         rows = np.arange(start, min(start + block, len(table)))
-        values = table.read(rows, ["frames"])["frames"].astype(np.float32)
+        values = read(rows)
         if len(first) == block > len(rows):  # frames at the pivot add nothing, and one compilation serves all blocks
             missing = np.broadcast_to(pivot, (block - len(rows), *values.shape[1:]))
             values = np.concatenate([values, missing])
@@ -109,17 +115,23 @@ def fit_normalisation(table: Table, kind: str, *, floor: float = 0.1, block: int
     else:
         deviation = np.maximum(np.sqrt(variance), floor * rms)
     shift, scale = (pivot + total / frames).astype(np.float32), (1.0 / deviation).astype(np.float32)
-    return {"shift": shift, "scale": scale, "clip": clip}
+    return {"shift": shift, "scale": scale, **clips}
 
 
-def normalise(frames: Array, shift: Array, scale: Array, clip: bool) -> Array:
-    """(frames - shift) * scale in float32, [B, T, C] with shift and scale [C]; NumPy stays NumPy.
+def normalise(frames: Array, shift: Array, scale: Array, clip_before: bool, clip_after: bool) -> Array:
+    """(frames - shift) * scale in float32, [B, T, C] with shift and scale [C], and `scale_clips` before or after it.
 
-    With `clip`, each clip is then divided by the root mean square of its entries; one of zeros stays so.
+    NumPy stays NumPy.
     """
     chex.assert_rank([frames, shift, scale], [3, 1, 1])
-    frames = (frames.astype(np.float32) - shift[None, None]) * scale[None, None]
-    if not clip:
-        return frames
+    frames = frames.astype(np.float32)
+    frames = scale_clips(frames) if clip_before else frames
+    frames = (frames - shift[None, None]) * scale[None, None]
+    return scale_clips(frames) if clip_after else frames
+
+
+def scale_clips(frames: Array) -> Array:
+    """Each clip of [B, T, C] over the root mean square of its entries; one of zeros stays so."""
+    chex.assert_rank(frames, 3)
     size = (frames * frames).mean(axis=(1, 2), keepdims=True) ** 0.5
     return frames / (size + (size == 0.0))

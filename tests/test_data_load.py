@@ -12,7 +12,7 @@ from jhash.data import samples, splits
 from jhash.data.load import load_dataset, prepared
 from jhash.data.plan import lines, plan
 from jhash.data.source import ArrayTable
-from jhash.features import fit_normalisation, normalise_pose, sqrt_counts
+from jhash.features import fit_normalisation, normalise, normalise_pose, sqrt_counts
 from jhash.types import InputError
 
 UTD = Path(__file__).parents[2] / "shared/data/utd_mhad/utd_mhad_t32_s64.npz"
@@ -145,6 +145,43 @@ def test_centre_normalisation_has_one_scale():
     assert len(np.unique(dataset.normalisation["scale"])) == 1
 
 
+def drawn_clips():
+    """Three clips of very different size, none centred."""
+    random = np.random.default_rng(0)
+    return (random.normal(1.0, 1.0, (3, 4, 2)) * np.array([1.0, 10.0, 0.1])[:, None, None]).astype(np.float32)
+
+
+def root_mean_square(values):
+    return np.sqrt(np.mean(np.square(values, dtype=np.float64)))
+
+
+@pytest.mark.parametrize("kind", ["clip", "centre_clip", "clip_centre"])
+def test_normalisation_of_clips(kind):
+    frames = drawn_clips()
+    table = ArrayTable("clips", {"frames": frames})
+    by_clip = lambda x: np.stack([clip / root_mean_square(clip) for clip in x])  # noqa: E731
+
+    def centre(x):
+        centred = x - x.mean(axis=(0, 1))
+        return centred / root_mean_square(centred)
+
+    expected = {
+        "clip": by_clip,
+        "centre_clip": lambda x: by_clip(centre(x)),
+        "clip_centre": lambda x: centre(by_clip(x)),
+    }
+    got = normalise(frames, **fit_normalisation(table, kind, block=2))
+    np.testing.assert_allclose(got, expected[kind](frames), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["clip", "centre_clip", "clip_centre"])
+def test_a_clip_of_zeros_stays_finite(kind):
+    frames = drawn_clips()
+    frames[1] = 0.0
+    fitted = fit_normalisation(ArrayTable("clips", {"frames": frames}), kind)
+    assert np.isfinite(normalise(frames, **fitted)).all()
+
+
 def test_standard_normalisation_has_a_floor():
     """N-MNIST's corners never see an event: their standard deviation counts as a tenth of the typical one."""
     scale = load_dataset({"name": "nmnist", "normalise": "standard"}, 0).normalisation["scale"]
@@ -154,7 +191,12 @@ def test_standard_normalisation_has_a_floor():
 
 
 def test_another_run_s_normalisation_is_applied_as_given():
-    given = {"shift": np.full(30, 1.0, np.float32), "scale": np.full(30, 2.0, np.float32), "clip": np.False_}
+    given = {
+        "shift": np.full(30, 1.0, np.float32),
+        "scale": np.full(30, 2.0, np.float32),
+        "clip_before": np.False_,
+        "clip_after": np.False_,
+    }
     dataset = load_dataset({"name": "jhmdb", "normalise": "standard"}, 0, normalisation=given)
     plain = load_dataset({"name": "jhmdb"}, 0)
     expected = (all_frames(plain.tables["query"]) - 1.0) * 2.0
@@ -308,7 +350,12 @@ def test_constant_frames_are_only_shifted():
 
 
 def test_a_model_s_normalisation_of_another_width():
-    given = {"shift": np.zeros(7, np.float32), "scale": np.ones(7, np.float32), "clip": np.False_}
+    given = {
+        "shift": np.zeros(7, np.float32),
+        "scale": np.ones(7, np.float32),
+        "clip_before": np.False_,
+        "clip_after": np.False_,
+    }
     with pytest.raises(InputError, match="frames are 30 wide, but the model's normalisation is 7 wide"):
         load_dataset({"name": "jhmdb"}, 0, normalisation=given)
 
@@ -329,6 +376,11 @@ def test_new_clips_are_prepared_like_those_of_the_run():
 
 
 def test_new_clips_of_another_rank():
-    given = {"shift": np.zeros(4, np.float32), "scale": np.ones(4, np.float32), "clip": np.False_}
+    given = {
+        "shift": np.zeros(4, np.float32),
+        "scale": np.ones(4, np.float32),
+        "clip_before": np.False_,
+        "clip_after": np.False_,
+    }
     with pytest.raises(InputError, match=r"clips: frames must be \[items, frames, width\], .* found \[3, 4\]"):
         prepared(ArrayTable("clips", {"frames": np.zeros((3, 4), np.float32)}), 0, given)

@@ -15,7 +15,7 @@ from jhash.types import InputError, Table
 
 COMMON = {
     "name": "",
-    "normalise": "none",  # 'standard' | 'centre' | 'clip' | 'centre_clip': see features.fit_normalisation
+    "normalise": "none",  # 'standard' | 'centre' | 'clip' | 'clip_centre' | 'centre_clip': see features
     "frames": 0,  # frames sampled evenly from each clip; 0: all that are stored
     "fold": "",  # '2/5': the second fifth of the training part is the query set; the test part is not opened
     "validation": 0.0,  # this share of the training part becomes the table 'validation', to choose the best step by
@@ -189,14 +189,14 @@ def prepared(table: Table, frames: int, normalisation: Mapping[str, np.ndarray])
     width = table.columns["frames"].shape[1]
     if shift.shape != (width,) or scale.shape != (width,):
         raise InputError(f"{table.name}: frames are {width} wide, but the model's normalisation is {len(shift)} wide.")
-    clip = bool(normalisation["clip"])
-    plain = not shift.any() and (scale == 1.0).all() and not clip
+    clips = {name: bool(normalisation[name]) for name in ("clip_before", "clip_after")}
+    plain = not shift.any() and (scale == 1.0).all() and not any(clips.values())
     if plain and table.columns["frames"].dtype == np.float32:
         return table
     if plain:
         done = Transformed(table, lambda frames: frames.astype(np.float32))
     else:
-        done = Transformed(table, lambda frames: normalise(frames, shift, scale, clip))
+        done = Transformed(table, lambda frames: normalise(frames, shift, scale, **clips))
     source = table.table if isinstance(table, Transformed) else table
     in_memory = isinstance(source, ArrayTable) and not isinstance(source.arrays["frames"], np.memmap)
     return resident(done) if in_memory else done
