@@ -159,6 +159,8 @@ STEPS = {
     "paper": (Method(**SMALL), "student"),
     "released": (Method(**SMALL, variant="released"), "student"),
     "one stream": (Method(**SMALL, dual_stream=False, encoder="convolution", reconstruct_partner=True), "student"),
+    "whole clips": (Method(**SMALL, dual_stream=False, decoder="clip"), "student"),
+    "whole clips, released": (Method(**SMALL, variant="released", dual_stream=False, decoder="clip"), "student"),
     "teacher": (Method(**SMALL, variant="released"), "teacher"),
 }
 
@@ -188,7 +190,7 @@ def fused(name):
 
 def plain_loss(method, kind, params, batch, rows, key):
     """The same step with masked frames, two passes and whole reconstructions."""
-    network = method._network(CHANNELS, teacher=kind == "teacher")
+    network = method._network((FRAMES, CHANNELS), teacher=kind == "teacher")
     mask_key, noise_key = jax.random.split(key)
     seen = {}
     for place, role in enumerate(batch):
@@ -202,7 +204,11 @@ def plain_loss(method, kind, params, batch, rows, key):
 
         t = apply("encode", frames @ params["projection"].T, noise_key, places)
         b = None if kind == "teacher" else apply("code", t)
-        rebuilt = apply("decode", apply("latent", t, b))
+        if method.decoder == "clip" and kind == "student":
+            kernel, bias = params["decoder"].reshape(-1, FRAMES, CHANNELS), params["decoder_bias"]
+            rebuilt = jnp.einsum("bk,ktc->btc", b, kernel) + bias.reshape(FRAMES, CHANNELS)[None]
+        else:
+            rebuilt = apply("decode", apply("latent", t, b))
         target = frames if method.reconstruction_target == "masked" else clean
         seen[role] = t.mean(axis=1), b, losses.reconstruction_loss(target, rebuilt)
     item, code, reconstruction = seen["item"]
@@ -359,7 +365,7 @@ def test_the_students_graph(fields, tmp_path):
     assert ("positive_weight" in context) == (method.graph == "anchor")
     assert all(isinstance(leaf, np.ndarray) for leaf in context.values())
     if "centres" in context:  # in the teacher's space, whatever the clusters were found in: the mean of their items
-        embed = functools.partial(method._network(CHANNELS, teacher=True).apply, method="embed")
+        embed = functools.partial(method._network((FRAMES, CHANNELS), teacher=True).apply, method="embed")
         t = np.asarray(jax.jit(embed)({"params": past["teacher"].params}, tables()["train"].arrays["frames"])).mean(1)
         means = np.stack([t[context["nearest"] == c].mean(0) for c in np.unique(context["nearest"])])
         np.testing.assert_allclose(context["centres"][np.unique(context["nearest"])], means, rtol=1e-3, atol=1e-4)
@@ -368,7 +374,7 @@ def test_the_students_graph(fields, tmp_path):
 def test_retrieval_by_either_stream():
     method = Method(**SMALL)
     past, x = {"student": Past(started(method), {}, {})}, jnp.asarray(normal(3, FRAMES, CHANNELS))
-    network, variables = method._network(CHANNELS, teacher=False), {"params": past["student"].params}
+    network, variables = method._network((FRAMES, CHANNELS), teacher=False), {"params": past["student"].params}
 
     @jax.jit
     def streams(x):
@@ -385,7 +391,7 @@ def test_retrieval_by_either_stream():
 def test_reconstruction_errors_of_each_stream():
     method, x = Method(**SMALL), jnp.asarray(normal(3, FRAMES, CHANNELS))
     params = started(method)
-    network = method._network(CHANNELS, teacher=False)
+    network = method._network((FRAMES, CHANNELS), teacher=False)
     rebuilt = jax.jit(network.apply)({"params": params}, x)
     error = jax.jit(functools.partial(dkph.reconstruction_error, method, params, x), static_argnames="use")
     np.testing.assert_allclose(error(), ((rebuilt - x) ** 2).mean((1, 2)), rtol=1e-5)

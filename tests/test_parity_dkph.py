@@ -100,7 +100,7 @@ def step(stage, variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_parameter_tree_is_the_library_s_own(stage, variant):
     arrays = load(stage, variant)
-    network = method(variant)._network(24, teacher=stage == "teacher")
+    network = method(variant)._network((7, 24), teacher=stage == "teacher")
     shapes = jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 7, 24), jnp.float32))["params"]
     mapped = flax_parameters(arrays, "weight/", stage, variant)
     assert jax.tree.map(jnp.shape, mapped) == jax.tree.map(lambda leaf: leaf.shape, dict(shapes))
@@ -109,7 +109,7 @@ def test_the_parameter_tree_is_the_library_s_own(stage, variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_teacher_rebuilds_the_same_frames(variant):
     arrays = load("teacher", variant)
-    network = method(variant)._network(24, teacher=True)
+    network = method(variant)._network((7, 24), teacher=True)
     variables = {"params": flax_parameters(arrays, "weight/", "teacher", variant)}
     embed = jax.jit(lambda variables, x: (network.apply(variables, x, method="embed"), network.apply(variables, x)))
     t, rebuilt = embed(variables, arrays["input/masked"])
@@ -120,7 +120,7 @@ def test_teacher_rebuilds_the_same_frames(variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_student_gives_the_same_streams_and_frames(variant):
     arrays = load("student", variant)
-    network = method(variant)._network(24, teacher=False)
+    network = method(variant)._network((7, 24), teacher=False)
     variables = {"params": flax_parameters(arrays, "weight/", "student", variant)}
 
     @jax.jit

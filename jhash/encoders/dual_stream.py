@@ -35,6 +35,7 @@ class DualStream(nn.Module):
     dual_stream: bool  # whether the student has the temporal layer
     sign: str  # 'tanh' or 'window': whose gradient the binarisation has
     dtype: str  # of the products; parameters stay float32
+    frames: int = 0  # T where the decoder rebuilds all frames of a clip at once from b; 0: each frame by itself
 
     def setup(self):
         width = self.encoder.width
@@ -46,8 +47,9 @@ class DualStream(nn.Module):
             self.hash = self._dense()
             if self.dual_stream:
                 self.temporal = self._dense()
-        self.decoder = self.param("decoder", dense_init, (self.bits, self.channels))
-        self.decoder_bias = self.param("decoder_bias", nn.initializers.zeros, (self.channels,))
+        wide = max(self.frames, 1) * self.channels
+        self.decoder = self.param("decoder", dense_init, (self.bits, wide))
+        self.decoder_bias = self.param("decoder_bias", nn.initializers.zeros, (wide,))
 
     def _dense(self):
         return nn.Dense(self.bits, kernel_init=dense_init, dtype=self.dtype)
@@ -55,6 +57,8 @@ class DualStream(nn.Module):
     def __call__(self, frames):
         """Plain evaluation: [B, T, C] -> reconstruction [B, T, C]."""
         t = self.embed(frames)
+        if self.frames:
+            return self.decode_clip(self.code(t))
         return self.decode(self.latent(t, None if self.teacher else self.code(t)))
 
     def embed(self, frames):
@@ -87,6 +91,10 @@ class DualStream(nn.Module):
     def decode(self, latent):
         """Eq 6: [B, T, K] -> [B, T, C]."""
         return latent @ self.decoder + self.decoder_bias[None, None]
+
+    def decode_clip(self, b):
+        """b [B, K] -> all frames at once, [B, T, C], each place of the clip by weights of its own."""
+        return (b @ self.decoder + self.decoder_bias[None]).reshape(len(b), self.frames, self.channels)
 
     def _sign(self, x):
         return codes.sign_tanh(x) if self.sign == "tanh" else codes.sign_window(x)

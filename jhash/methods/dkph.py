@@ -69,6 +69,7 @@ CHOICES = {
     "kernel": ("gaussian", "laplace"),
     "over": ("nonzero", "all"),
     "encode_with": ("b", "l"),
+    "decoder": ("frame", "clip"),
     "dtype": ("float32", "bfloat16"),
 }
 
@@ -93,6 +94,7 @@ class Method:
     dropout: float = 0.1
     teacher_bits: int = 128
     dual_stream: bool = True
+    decoder: str = "frame"  # 'clip': without the dual stream, all frames at once from b; ours, for small sets
     position: str | None = None
     layer_norm: str | None = None
     sign: str | None = None
@@ -147,12 +149,16 @@ class Method:
             object.__setattr__(self, "margin", 1.0 if self.embedding_loss == "paper" else 0.5)
         if self.encode_with == "l" and not self.dual_stream:
             raise InputError("method.encode_with: 'l' needs the dual stream, found dual_stream=False")
+        if self.decoder == "clip" and self.dual_stream:
+            raise InputError("method.decoder: 'clip' rebuilds frames from b alone, so it needs dual_stream=False")
         if self.reconstruction == self.gamma1 == self.gamma2 == 0:
             raise InputError("method: expected a loss with a weight above 0, found reconstruction=gamma1=gamma2=0")
 
     # the networks
 
-    def _network(self, channels: int, *, teacher: bool) -> DualStream:
+    def _network(self, shape: tuple[int, ...], *, teacher: bool) -> DualStream:
+        """For clips of `shape` [T, C]."""
+        frames, channels = shape
         return DualStream(
             encoder=self._encoder(),
             bits=self.teacher_bits if teacher else self.bits,
@@ -161,6 +167,7 @@ class Method:
             dual_stream=self.dual_stream,
             sign=self.sign,
             dtype=self.dtype,
+            frames=0 if teacher or self.decoder == "frame" else frames,
         )
 
     def _encoder(self) -> nn.Module:
@@ -242,7 +249,7 @@ class Method:
 
     def _embeddings(self, past, table):
         """[N, width] the teacher's t̄ in evaluation mode, on unmasked frames."""
-        network = self._network(table.columns["frames"].shape[-1], teacher=True)
+        network = self._network(table.columns["frames"].shape, teacher=True)
         params = past["teacher"].params
         embed = jax.jit(lambda params, frames: network.apply({"params": params}, frames, method="embed").mean(axis=1))
         return table.map(lambda block: embed(params, block["frames"]).astype(jnp.float32), ["frames"])
@@ -265,7 +272,7 @@ class Method:
 
     def init(self, stage: Stage, past: Mapping[str, Past], context: Tree, example: Mapping[str, Array], key: Key):
         frames = example["frames"][:1]
-        network = self._network(frames.shape[-1], teacher=stage.name == "teacher")
+        network = self._network(frames.shape[1:], teacher=stage.name == "teacher")
         return network.init(key, frames)["params"], {}
 
     def rows(self, stage: Stage, context: Tree, order: Array, step: Array, key: Key) -> Rows:
@@ -292,7 +299,7 @@ class Method:
         teacher = stage.name == "teacher"
         rebuilt = len(frames) if self.reconstruct_partner else 1
         rebuilt = rebuilt if teacher or self.reconstruction > 0 else 0
-        network = self._network(frames[0].shape[-1], teacher=teacher)
+        network = self._network(frames[0].shape[1:], teacher=teacher)
 
         def apply(part, *inputs):
             return network.apply({"params": params}, *inputs, method=part)
@@ -302,13 +309,18 @@ class Method:
         places = jnp.concatenate([own + role * stage.batch for role in range(len(frames))])
         mask_key, noise_key = jax.random.split(key)
         cloze = draw_cloze(mask_key, places, frames[0].shape[1], stage.batch)
-        products = self._products(params, frames, rebuilt)
+        whole = self.decoder == "clip" and not teacher
+        products = self._products(params, frames, 0 if whole else rebuilt)
         projected = jnp.concatenate([seen[0] for seen in products])
         t = apply("encode", apply_cloze(projected, across.gather(products[0][0]), cloze), noise_key, places)
 
         b = None if teacher else apply("code", t)
         logs = {}
-        if rebuilt:
+        if rebuilt and whole:
+            target = self._frames_to_rebuild(frames[:rebuilt], cloze, across)
+            seen = apply("decode_clip", b[: len(target)])
+            logs["reconstruction"] = losses.reconstruction_loss(target, seen)
+        elif rebuilt:
             target = self._target(params, frames[:rebuilt], products[:rebuilt], cloze, across)
             size = rebuilt * len(own)
             latent = apply("latent", t[:size], None if teacher else b[:size])
@@ -343,6 +355,14 @@ class Method:
             target = apply_cloze(target, across.gather(seen[0]), cloze)
         return Products(target[..., :-2], target[..., -2], target[..., -1])
 
+    def _frames_to_rebuild(self, frames, cloze, across):
+        """[B, T, C] in float32; as released, masked."""
+        target = self._cast(jnp.concatenate(frames))
+        if self.reconstruction_target == "clean":
+            return target
+        cloze = jax.tree.map(lambda leaf: leaf[: len(target)], cloze)
+        return apply_cloze(target, across.gather(self._cast(frames[0])), cloze)
+
     def _embedding_similarity(self, context, mean, rows):
         item, partner = jnp.split(mean.astype(jnp.float32), 2)
         centre, partner_centre = (context["centres"][context["nearest"][rows[role]]] for role in ("item", "partner"))
@@ -367,7 +387,7 @@ class Method:
     def encode(self, past: Mapping[str, Past], inputs: Mapping[str, Array], modality: str) -> Array:
         """[B, bits] before the sign, by the student alone."""
         frames = inputs["frames"]
-        network = self._network(frames.shape[-1], teacher=False)
+        network = self._network(frames.shape[1:], teacher=False)
         variables = {"params": past["student"].params}
         t = network.apply(variables, frames, method="embed")
         if self.encode_with == "l":
@@ -428,7 +448,7 @@ def reconstruction_error(
         latent_mean: [K] for 'fixed'; None: the mean over the given items and frames.
     """
     chex.assert_rank(frames, 3)
-    network = method._network(frames.shape[-1], teacher=False)
+    network = method._network(frames.shape[1:], teacher=False)
 
     def apply(part, *inputs):
         return network.apply({"params": params}, *inputs, method=part)
