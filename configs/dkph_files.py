@@ -4,14 +4,14 @@ python -m jhash.launch --config configs/dkph_files.py --config.data.train=a.npz 
 
 Each file holds frames [N, T, C] and labels ([N] class numbers or [N, L] of 0/1). One file with a split field works too:
 --config.data.split_array=subject --config.data.query_values="(2, 4)". Choose settings by folds of the training part
-(--config.data.fold=1/4, 2/4, ...), never by the queries. --config.data.normalise=clip or centre_clip is worth a fold.
+(--config.data.fold=1/4, 2/4, ...), never by the queries. --config.data.normalise=centre or centre_clip is worth a fold.
 """
 
 from jhash.config import experiment
 
 
 def get_config():
-    config = experiment("dkph", "files", train="clips.npz", normalise="centre")
+    config = experiment("dkph", "files", train="clips.npz", normalise="clip_centre")
     config.hyper.bits = 64
     config.hyper.structure_features = config.baseline_view = "flatten"
     config.hyper.items_a_centre = 2.0
@@ -19,6 +19,7 @@ def get_config():
     config.hyper.over = "all"
     config.hyper.lambda1 = 1.0
     config.hyper.dual_stream = False
+    config.hyper.decoder = "clip"
     config.hyper.width = 64
     config.hyper.feedforward = 128
     config.hyper.dropout = 0.1

@@ -4,14 +4,14 @@ python -m jhash.launch --config configs/mcmsh_files.py --config.data.train=a.npz
 
 Each file holds frames [N, T, C] and labels ([N] class numbers or [N, L] of 0/1). One file with a split field works too:
 --config.data.split_array=subject --config.data.query_values="(2, 4)". Choose settings by folds of the training part
-(--config.data.fold=1/4, 2/4, ...), never by the queries. --config.data.normalise=clip or centre_clip is worth a fold.
+(--config.data.fold=1/4, 2/4, ...), never by the queries. --config.data.normalise=centre or centre_clip is worth a fold.
 """
 
 from jhash.config import experiment
 
 
 def get_config():
-    config = experiment("mcmsh", "files", train="clips.npz", normalise="centre")
+    config = experiment("mcmsh", "files", train="clips.npz", normalise="clip_centre")
     config.hyper.bits = 64
     config.hyper.structure_features = config.baseline_view = "flatten"
     config.hyper.items_a_centre = 2.0

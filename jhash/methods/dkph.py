@@ -78,7 +78,8 @@ CHOICES = {
 class Method:
     """DKPH. `variant` fills each field that is None from VARIANTS; any of them can be set alone.
 
-    Choices of jhash where the paper is silent: without the dual stream the decoder sees b repeated over the frames;
+    Choices of jhash where the paper is silent: without the dual stream the decoder sees b repeated over the frames
+    (decoder='clip' gives each place of the clip weights of its own, without which b can rebuild no movement);
     graph='anchor' takes the target 1 where A > 0, else -1, with the weight A over its row's maximum (the raw entries
     are about 1 / 2700, with which the loss would vanish); encode_with='l' is the mean of l over frames; both members
     of a pair are masked. A structure built from the frames themselves keeps its clusters, and takes as their centres
