@@ -23,7 +23,7 @@ def get_config():
     config.hyper.width = 64
     config.hyper.feedforward = 128
     config.hyper.dropout = 0.1
-    config.hyper.gamma1 = 0.03
+    config.hyper.gamma1 = 0.2
     config.hyper.batch = 32
     config.hyper.teacher_steps = 200
     config.hyper.student_steps = 1500

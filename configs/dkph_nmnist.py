@@ -19,6 +19,8 @@ def get_config():
     config.hyper.over = "all"
     config.hyper.lambda1 = 1.0
     config.hyper.dual_stream = False
+    config.hyper.decoder = "clip"
+    config.hyper.gamma1 = 0.5
     config.hyper.width = 128
     config.hyper.feedforward = 256
     config.hyper.dropout = 0.02
