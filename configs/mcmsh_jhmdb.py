@@ -3,7 +3,7 @@
 python -m jhash.launch --config configs/mcmsh_jhmdb.py --workdir runs/mcmsh_jhmdb
 
 About 2 min 45 s on 2 cores.
-Gives mAP@5/20 and mAP .467/.329/.378 with seed 0; ITQ .478/.319/.339.
+Gives mAP@5/20 and mAP .464/.325/.372 (mean of 3 seeds); ITQ .477/.310/.334.
 Settings were chosen on folds of the training part (BUILD_NOTES.md); the paper has no figure of this set.
 """
 
