@@ -266,7 +266,7 @@ def test_four_devices_are_one(name):
 
 def draws(context, fallback, times=400):
     """`times` draws of a partner for each item: [times, N] each."""
-    one = functools.partial(dkph.draw_pairs, context, jnp.arange(ITEMS), ITEMS, fallback=fallback)
+    one = functools.partial(losses.draw_pairs, context, jnp.arange(ITEMS), ITEMS, fallback=fallback)
     return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), times)))
 
 

@@ -1,10 +1,10 @@
-"""DKPH's equations: reconstruction, binary and embedding similarity, the student's objective (Li et al., ECCV 2022)."""
+"""DKPH's equations: pairs, losses and the student's objective (Li et al., ECCV 2022, Eq 7 and 10 to 12)."""
 
 import chex
-import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from jhash.types import Array
+from jhash.types import Array, Key, Rows, Tree
 
 
 def reconstruction_loss(frames: Array, reconstructed: Array) -> Array:
@@ -46,7 +46,7 @@ def embedding_similarity_loss(
     chex.assert_equal_shape([embedding, centre, partner_centre])
     own = ((embedding - centre) ** 2).sum(-1)
     other = ((embedding - partner_centre) ** 2).sum(-1)
-    return jnp.mean(own + eta * weight * (1 - target) * nn.relu(own - other + margin))
+    return jnp.mean(own + eta * weight * (1 - target) * jax.nn.relu(own - other + margin))
 
 
 def released_embedding_similarity_loss(
@@ -69,7 +69,7 @@ def released_embedding_similarity_loss(
     chex.assert_equal_shape([item, partner, centre, partner_centre])
     pull = ((item - centre) ** 2 + (partner - partner_centre) ** 2).mean(-1)
     further = _distance(item, centre) - _distance(item, partner_centre)
-    return jnp.mean(pull + eta * nn.relu(jnp.where(target > 0, 0, further) + margin))
+    return jnp.mean(pull + eta * jax.nn.relu(jnp.where(target > 0, 0, further) + margin))
 
 
 def _distance(x, y):
@@ -81,3 +81,36 @@ def student_objective(
 ) -> Array:
     """Eq 12, second line; `weight` is 1 in the paper. The teacher's objective is L_recon alone."""
     return weight * reconstruction + gamma1 * binary + gamma2 * embedding
+
+
+def draw_pairs(context: Tree, item: Array, size: int, key: Key, *, fallback: str) -> Rows:
+    """The sampling S of Eq 10: for each item a positive or a hard negative partner, with probability ½ each.
+
+    An item whose pool is empty gets any other item, with weight 0 ('ignored', Â = 0) or, as released, with weight 1 and
+    target -1 ('negative').
+
+    Args:
+        context: `positive`, `negative` [N, pool]; `positive_count`, `negative_count` [N]; for the graph A itself
+            `positive_weight` [N, pool], where A = 0 for all negatives.
+        item: [B] row numbers.
+        size: N.
+        key: of the step.
+        fallback: what an empty pool gives.
+    """
+    chex.assert_rank(item, 1)
+    branch, slot, other = jax.random.uniform(key, (3, *item.shape))
+    positive = branch < 0.5
+    count = jnp.where(positive, context["positive_count"][item], context["negative_count"][item])
+    place = jnp.minimum(slot * count, count - 1).astype(jnp.int32)
+    drawn = jnp.where(positive, context["positive"][item, place], context["negative"][item, place])
+    stranger = (item + 1 + (other * (size - 1)).astype(jnp.int32)) % size
+
+    weight = jnp.ones(item.shape, jnp.float32)
+    if "positive_weight" in context:
+        weight = jnp.where(positive, context["positive_weight"][item, place], 0)
+    empty = count == 0
+    return {
+        "partner": jnp.where(empty, stranger, drawn).astype(jnp.int32),
+        "target": jnp.where(positive & ~empty, 1.0, -1.0),
+        "weight": jnp.where(empty, 0.0 if fallback == "ignored" else 1.0, weight),
+    }

@@ -281,7 +281,7 @@ class Method:
         item = jax.lax.dynamic_slice_in_dim(order, step % stage.per_epoch * stage.batch, stage.batch)
         if stage.name == "teacher" or not self._paired:
             return {"item": item}
-        return {"item": item, **draw_pairs(context, item, stage.size, key, fallback=self.fallback)}
+        return {"item": item, **losses.draw_pairs(context, item, stage.size, key, fallback=self.fallback)}
 
     def loss(
         self,
@@ -318,7 +318,7 @@ class Method:
         b = None if teacher else apply("code", t)
         logs = {}
         if rebuilt and whole:
-            target = self._frames_to_rebuild(frames[:rebuilt], cloze, across)
+            target = self._clean_or_masked([self._cast(x) for x in frames[:rebuilt]], cloze, across)
             seen = apply("decode_clip", b[: len(target)])
             logs["reconstruction"] = losses.reconstruction_loss(target, seen)
         elif rebuilt:
@@ -350,19 +350,16 @@ class Method:
         """What Eq 7 asks of the frames to rebuild; as released, of the masked ones."""
         energy = [(self._cast(x) ** 2).sum(-1, keepdims=True) for x in frames]
         seen = [jnp.concatenate([*product[1:], e], axis=-1) for product, e in zip(products, energy, strict=True)]
-        target = jnp.concatenate(seen)
-        if self.reconstruction_target == "masked":
-            cloze = jax.tree.map(lambda leaf: leaf[: len(target)], cloze)
-            target = apply_cloze(target, across.gather(seen[0]), cloze)
+        target = self._clean_or_masked(seen, cloze, across)
         return Products(target[..., :-2], target[..., -2], target[..., -1])
 
-    def _frames_to_rebuild(self, frames, cloze, across):
-        """[B, T, C] in float32; as released, masked."""
-        target = self._cast(jnp.concatenate(frames))
+    def _clean_or_masked(self, by_role, cloze, across):
+        """Arrays [b, T, n] of the roles to rebuild -> [B, T, n], as Eq 7 or, as released, as the encoder saw them."""
+        target = jnp.concatenate(by_role)
         if self.reconstruction_target == "clean":
             return target
         cloze = jax.tree.map(lambda leaf: leaf[: len(target)], cloze)
-        return apply_cloze(target, across.gather(self._cast(frames[0])), cloze)
+        return apply_cloze(target, across.gather(by_role[0]), cloze)
 
     def _embedding_similarity(self, context, mean, rows):
         item, partner = jnp.split(mean.astype(jnp.float32), 2)
@@ -402,38 +399,6 @@ def _means(vectors: np.ndarray, cluster: np.ndarray, clusters: int) -> np.ndarra
     np.add.at(sums, cluster, vectors)
     counts = np.bincount(cluster, minlength=clusters)
     return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
-
-
-def draw_pairs(context: Tree, item: Array, size: int, key: Key, *, fallback: str) -> Rows:
-    """The sampling S of Eq 10: for each item a positive or a hard negative partner, with probability ½ each.
-
-    An item whose pool is empty gets any other item, with weight 0 ('ignored', Â = 0) or, as released, with weight 1 and
-    target -1 ('negative').
-
-    Args:
-        context: `positive`, `negative` [N, pool]; `positive_count`, `negative_count` [N]; for the graph A itself
-            `positive_weight` [N, pool], where A = 0 for all negatives.
-        item: [B] row numbers.
-        size: N.
-        key: of the step.
-        fallback: what an empty pool gives.
-    """
-    branch, slot, other = jax.random.uniform(key, (3, *item.shape))
-    positive = branch < 0.5
-    count = jnp.where(positive, context["positive_count"][item], context["negative_count"][item])
-    place = jnp.minimum(slot * count, count - 1).astype(jnp.int32)
-    drawn = jnp.where(positive, context["positive"][item, place], context["negative"][item, place])
-    stranger = (item + 1 + (other * (size - 1)).astype(jnp.int32)) % size
-
-    weight = jnp.ones(item.shape, jnp.float32)
-    if "positive_weight" in context:
-        weight = jnp.where(positive, context["positive_weight"][item, place], 0)
-    empty = count == 0
-    return {
-        "partner": jnp.where(empty, stranger, drawn).astype(jnp.int32),
-        "target": jnp.where(positive & ~empty, 1.0, -1.0),
-        "weight": jnp.where(empty, 0.0 if fallback == "ignored" else 1.0, weight),
-    }
 
 
 def reconstruction_error(
