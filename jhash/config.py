@@ -1,7 +1,6 @@
 """What an experiment may say: every field with its default, so that a mistyped one is noticed."""
 
 import dataclasses
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -10,6 +9,8 @@ from ml_collections import ConfigDict, config_dict
 
 import jhash.methods
 from jhash.data.load import complete
+from jhash.data.media import MEDIA
+from jhash.data.validate import near
 from jhash.types import InputError, Method
 
 
@@ -21,9 +22,18 @@ def experiment(method: str, data: str, **data_fields) -> ConfigDict:
         data: a dataset's name (see `jhash.data.load`).
         **data_fields: fields of that dataset.
     """
+    streams = (
+        {}
+        if data not in MEDIA
+        else {
+            "modalities": MEDIA[data],  # the media to train, in the order of their arrival
+            "library": "",  # the workdir of an earlier run, whose media are frozen
+        }
+    )
     return ConfigDict(
         {
             "method": method,
+            **streams,
             "hyper": {f.name: _default(f) for f in _fields(method_class(method))},
             "data": complete({"name": data, **data_fields}),
             "baselines": ("itq", "lsh", "cosine"),  # methods scored beside this one, at the same length
@@ -54,7 +64,7 @@ def method_class(name: str) -> type:
     """The `Method` of jhash/methods/<name>.py. Raises InputError for a name without a file."""
     if name not in method_names():
         raise InputError(
-            f"config.method: expected one of {', '.join(method_names())}, found {name!r}{_near(name, method_names())}"
+            f"config.method: expected one of {', '.join(method_names())}, found {name!r}{near(name, method_names())}"
         )
     return importlib.import_module(f"jhash.methods.{name}").Method
 
@@ -65,7 +75,7 @@ def build(name: str, fields: dict) -> Method:
     known = [field.name for field in _fields(cls)]
     for field in fields:
         if field not in known:
-            raise InputError(f"config.hyper.{field}: {name} has no such field{_near(field, known)}")
+            raise InputError(f"config.hyper.{field}: {name} has no such field{near(field, known)}")
     return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
 
 
@@ -84,8 +94,3 @@ def _default(field: dataclasses.Field):
     """A field without a default, or whose default is None, takes any type, so that a flag can set it."""
     value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
     return config_dict.placeholder(object) if value in (None, dataclasses.MISSING) else value
-
-
-def _near(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

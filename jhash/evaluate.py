@@ -26,7 +26,7 @@ def _encoder(method: Method, modality: str):
 
 def encode(method: Method, past: Mapping[str, Past], table: Table, modality: str) -> np.ndarray:
     """Codes ±1 int8 [N, K] of every item of a table (sgn(0) = +1), or real vectors [N, F] float32 of a real method."""
-    vectors = table.map(Partial(_encoder(method, modality), dict(past)), method.columns)
+    vectors = table.map(Partial(_encoder(method, modality), dict(past)), method.inputs)
     return vectors.astype(np.float32) if method.real else np.where(vectors >= 0, 1, -1).astype(np.int8)
 
 
@@ -40,7 +40,8 @@ def score(
 
 
 def save_codes(folder: Path, codes: Mapping[str, np.ndarray]) -> None:
-    """codes_<part>.npy each, ±1 int8 [N, K], and all of them in codes.mat."""
+    """codes_<part>.npy each, ±1 int8 [N, K], and all of them in codes.mat; 'image/test' is written image_test."""
+    codes = {part.replace("/", "_"): array for part, array in codes.items()}
     for part, array in codes.items():
         partial = folder / f".codes_{part}.partial.npy"
         np.save(partial, array)
@@ -61,24 +62,39 @@ def labels_of(table: Table) -> np.ndarray:
     return table.read(np.arange(len(table)), ["labels"])["labels"]
 
 
-def save_normalisation(workdir: Path, normalisation: Mapping[str, np.ndarray]) -> None:
-    """What was fitted to the training part and new items need as well: normalisation.npz."""
+def save_normalisation(workdir: Path, normalisation: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """What was fitted to the training parts and new items need as well: normalisation.npz, <modality>/<name>."""
     partial = workdir / ".normalisation.partial.npz"
-    np.savez(partial, **normalisation)
+    np.savez(
+        partial, **{f"{one}/{name}": value for one, fitted in normalisation.items() for name, value in fitted.items()}
+    )
     partial.replace(workdir / "normalisation.npz")
 
 
 class Model:
     """A trained method: `encode` gives the codes of new items, prepared like those it was trained on."""
 
-    def __init__(self, method: Method, past: Mapping[str, Past], frames: int, normalisation: Mapping, modality: str):
-        self.method, self.past, self.modality = method, past, modality
-        self.frames, self.normalisation = frames, normalisation
+    def __init__(self, method: Method, past: Mapping[str, Past], frames: int, normalisation: Mapping):
+        self.method, self.past, self.frames, self.normalisation = method, past, frames, normalisation
 
-    def encode(self, frames: np.ndarray) -> np.ndarray:
-        """Codes ±1 int8 [N, K] of clips [N, T, C] as stored in the dataset's files, any number of them."""
-        table = prepared(ArrayTable("clips", {"frames": np.asarray(frames)}), self.frames, self.normalisation)
-        return encode(self.method, self.past, table, self.modality)
+    def encode(self, items: np.ndarray, modality: str = "video") -> np.ndarray:
+        """Codes ±1 int8 [N, K] of any number of items as stored in the dataset's files.
+
+        Args:
+            items: clips [N, T, C], or features [N, C] of another medium.
+            modality: 'video', or a medium that the run trained.
+
+        Raises:
+            InputError: another medium, or items of another shape.
+        """
+        if modality not in self.normalisation:
+            raise InputError(f"modality: expected one of {', '.join(self.normalisation)}, found {modality!r}")
+        items, features = np.asarray(items), self.method.inputs == ("features",)
+        table = ArrayTable("items", {"frames": items[:, None] if features else items})
+        table = prepared(table, self.frames, self.normalisation[modality])
+        if features:
+            table = ArrayTable("items", {"features": table.arrays["frames"][:, 0]})
+        return encode(self.method, self.past, table, modality)
 
 
 def load_model(workdir: str | Path, seed: int = 0, method: str | None = None) -> Model:
@@ -93,10 +109,13 @@ def load_model(workdir: str | Path, seed: int = 0, method: str | None = None) ->
         InputError: the folder or the run isn't there or isn't finished.
     """
     workdir = Path(workdir)
+    normalisation: dict[str, dict[str, np.ndarray]] = {}
     try:
         config = ConfigDict(json.loads((workdir / "config.json").read_text()))
         with open(workdir / "normalisation.npz", "rb") as file, np.load(file, allow_pickle=False) as saved:
-            normalisation = dict(saved)
+            for name in saved.files:
+                modality, field = name.split("/")
+                normalisation.setdefault(modality, {})[field] = saved[name]
     except (OSError, ValueError) as error:
         raise InputError(f"{workdir}: expected the workdir of an experiment ({error})") from error
     name = method or config.method
@@ -106,4 +125,4 @@ def load_model(workdir: str | Path, seed: int = 0, method: str | None = None) ->
     if not (folder / "codes.mat").is_file():
         raise InputError(f"{folder}: expected a finished run of {name} with seed {seed}, found none")
     past = {stage.name.split("_", 1)[1]: read_past(stage / "past") for stage in stages}
-    return Model(built, past, config.data.frames, normalisation, "video")
+    return Model(built, past, config.data.get("frames", 0), normalisation)

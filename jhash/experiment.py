@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from jhash import plot, report, train
+from jhash import library, plot, report, train
 from jhash.config import baseline, build
-from jhash.data.load import Dataset, load_dataset
+from jhash.data.dataset import Dataset, Task
+from jhash.data.load import complete, load_dataset
+from jhash.data.streams import Known, load_streams
 from jhash.evaluate import encode, labels_of, require_labels, save_codes, save_normalisation, score
 from jhash.journal import Journal
-from jhash.metrics import Scores
+from jhash.library import Library
 from jhash.parallel import memory_gb
-from jhash.types import Method
+from jhash.types import InputError, Method
 from jhash.validation import Validation
 from jhash.workdir import claimed
 
@@ -49,9 +51,11 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     Returns the rows of results.json. Raises InputError, Diverged, Stopped, OSError (disk full).
     """
     method = build(config.method, config.hyper.to_dict())
-    dataset = load_dataset(config.data, config.seed)
-    for part in ("query", "database"):
+    earlier = {seed: _earlier(config, workdir, seed) for seed in _seeds(config)}
+    dataset = _dataset(config, earlier[config.seed])
+    for part in dataset.parts:
         require_labels(dataset.tables[part])
+    method.stages(dataset.tables)
     validation = Validation(method, dataset) if config.select == "validation" else None
     decided = config.to_dict()
     if decided["run"]["resident_gb"] < 0:
@@ -61,36 +65,58 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
         config = ConfigDict(decided)
         save_normalisation(workdir, dataset.normalisation)
         contenders = {config.method: method} | {name: baseline(name, config) for name in config.baselines}
-        for seed in range(config.seed, config.seed + config.seeds):
+        for seed in _seeds(config):
             for name, contender in contenders.items():
-                scores = _one(config, contender, name, seed, dataset, workdir, interrupt, validation)
-                found += [row for score in scores for row in _rows(score, contender, name, dataset, config, seed)]
+                folder = workdir / f"seed-{seed}" / name
+                given = earlier[seed] if name == config.method else None
+                past = _trained(config, contender, name, seed, dataset, workdir, given, interrupt, validation)
+                coded = _coded(contender, past, dataset, folder)
+                _hand_on(folder, name, contender, past, dataset, coded, given)
+                for task in dataset.tasks:
+                    found += _rows(contender, name, task, coded, dataset, given, config, seed)
                 report.write_results(workdir / "results.json", [result.row for result in found])
     rows = [result.row for result in found]
+    if len(dataset.tasks) > 1:
+        print(report.matrix(rows))
+        return rows
     (workdir / "map_at_k.svg").write_text(plot.map_at_k(rows))
     against = config.against if config.against in contenders else None
     print(report.table(rows, compared=report.comparisons(found, against) if against else None, baseline=against))
     return rows
 
 
-def _rows(scores: Scores, method: Method, name: str, dataset: Dataset, config, seed: int) -> list[report.Result]:
-    query = f"fold {config.data.fold}" if config.data.fold else "test"
-    database = "train" if dataset.tables["database"] is dataset.tables["train"] else "test"
-    return report.results(
-        scores,
-        method=name,
-        variant=getattr(method, "variant", None),
-        dataset=dataset.name,
-        query=query,
-        database="rest of train" if config.data.fold else database,
-        bits=None if method.real else method.bits,
-        seed=seed,
-    )
+def _seeds(config) -> range:
+    return range(config.seed, config.seed + config.seeds)
 
 
-def _one(config, method: Method, name: str, seed: int, dataset, workdir: Path, interrupt, validation) -> list[Scores]:
-    """One method with one seed: trained (or read, where it was), its codes saved and scored by each preset."""
+def _earlier(config, workdir: Path, seed: int) -> Library | None:
+    """The library that the run begins with; from the second start on the workdir's own copy of it."""
+    if not config.get("library"):
+        return None
+    copy = workdir / f"seed-{seed}" / config.method / library.EARLIER
+    found = library.read(library.find(config.library, seed, config.method, copy))
+    if found.method != config.method or found.bits != config.hyper.bits:
+        raise InputError(
+            f"config.library {config.library!r}: expected codes of {config.method} with {config.hyper.bits} bits, "
+            f"found {found.method} with {found.bits}"
+        )
+    return found
+
+
+def _dataset(config, earlier: Library | None) -> Dataset:
+    if "modalities" not in config:
+        return load_dataset(config.data, config.seed)
+    if config.select != "last":
+        raise InputError(f"config.select: expected 'last' where media arrive one by one, found {config.select!r}")
+    known = Known(earlier.classes, tuple(earlier.parts)) if earlier else Known()
+    return load_streams(complete(config.data), config.seed, config.modalities, known)
+
+
+def _trained(config, method: Method, name, seed: int, dataset, workdir: Path, earlier, interrupt, validation):
+    """What the method's stages left: trained now, or read where they were finished before."""
     folder = workdir / f"seed-{seed}" / name
+    if earlier is not None and not (folder / library.EARLIER).is_file():
+        library.copy(library.find(config.library, seed, name, folder / library.EARLIER), folder)
     journal = Journal(workdir, seed, name, every=config.run.log_every, tensorboard=config.run.tensorboard)
     past = train.train(
         method,
@@ -103,17 +129,66 @@ def _one(config, method: Method, name: str, seed: int, dataset, workdir: Path, i
             save_every=config.run.save_every,
             score=validation if name == config.method else None,
             score_every=config.select_every,
+            past=earlier.past if earlier else {},
+            finished=len(earlier.media) if earlier else 0,
             watch=journal.watch,
             warn=say,
             stopping=lambda: interrupt.asked,
         ),
     )
     journal.close()
-    codes = {part: encode(method, past, dataset.tables[part], dataset.modality) for part in ("query", "database")}
-    save_codes(folder, codes)
-    labels = [labels_of(dataset.tables[part]) for part in ("query", "database")]
-    selves = np.arange(len(codes["query"])) if dataset.self_in_database else None
-    return [
-        score(method, codes["query"], codes["database"], *labels, preset=preset, ties=config.ties, self_rows=selves)
-        for preset in config.presets
-    ]
+    return past
+
+
+def _coded(method: Method, past, dataset: Dataset, folder: Path) -> dict[str, np.ndarray]:
+    """part -> codes [N, K], or vectors of a real method; written to the folder."""
+    coded = {part: encode(method, past, dataset.tables[part], dataset.modalities[part]) for part in dataset.parts}
+    save_codes(folder, coded)
+    return coded
+
+
+def _hand_on(folder: Path, name: str, method: Method, past, dataset: Dataset, coded, earlier: Library | None) -> None:
+    """Where stages kept a library, writes what later media need of this run and of those before it."""
+    kept = list(past.values())[-1].kept
+    if "library" not in kept:
+        return
+    trained = [medium for medium in past if medium != "library"]
+    parts = {part: (codes, labels_of(dataset.tables[part])) for part, codes in coded.items()}
+    if earlier is not None:
+        stored = {
+            part: (codes, earlier.labels(part, len(dataset.classes))) for part, (codes, _) in earlier.parts.items()
+        }
+        parts, trained = stored | parts, [*earlier.media, *trained]
+    handed = Library(name, method.bits, tuple(trained), dataset.classes, kept, parts)
+    library.write(folder / library.FILE, handed)
+
+
+def _rows(method: Method, name: str, task: Task, coded, dataset, earlier, config, seed: int) -> list[report.Result]:
+    """One task by each of its protocols; a part that has no table is one of the library's."""
+
+    def part(name: str):
+        if name in dataset.tables:
+            return coded[name], labels_of(dataset.tables[name])
+        return earlier.parts[name][0], earlier.labels(name, len(dataset.classes))
+
+    codes, labels = part(task.query)
+    searched, searched_labels = (np.concatenate(arrays) for arrays in zip(*map(part, task.database), strict=True))
+    rows = []
+    for preset in task.presets or config.presets:
+        rows += report.results(
+            score(
+                *(method, codes, searched, labels, searched_labels),
+                preset=preset,
+                ties=config.ties,
+                self_rows=np.arange(len(codes)) if task.self_in_database else None,
+            ),
+            method=name,
+            variant=getattr(method, "described", None),
+            dataset=dataset.name,
+            query=task.names[0],
+            database=task.names[1],
+            bits=None if method.real else method.bits,
+            seed=seed,
+            items=(len(codes), len(searched)),
+        )
+    return rows

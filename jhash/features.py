@@ -1,5 +1,9 @@
 """From raw columns to model inputs, and from frames to what the structures see. Pure functions."""
 
+import unicodedata
+import zlib
+from collections.abc import Sequence
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -56,6 +60,37 @@ def normalise_pose(joints: Array) -> Array:
     centred = joints - joints.mean(axis=(1, 2), keepdims=True)
     scale = (centred * centred).mean(axis=(1, 2, 3), keepdims=True) ** 0.5
     return (centred / (scale + (scale == 0.0))).reshape(*joints.shape[:2], -1)
+
+
+def character_ngrams(texts: Sequence[str], *, width: int, sizes: Sequence[int] = (1, 2, 3)) -> np.ndarray:
+    """Counts of hashed runs of characters, float32 [N, width], each row of Euclidean length 1.
+
+    Spellings that Unicode counts as one, and the two cases, count as one. A mark before and after the text takes part
+    in runs of two characters or more, so that beginnings and ends differ from what stands within. The hash is CRC-32
+    of UTF-8 bytes, the same on every machine; runs that meet in a column are added up.
+
+    Args:
+        texts: N strings; one without any run, such as an empty one with sizes (1,), is a row of zeros.
+        width: columns.
+        sizes: lengths of the runs.
+    """
+    rows, places, known = [], [], {}
+    for row, text in enumerate(texts):
+        bare = unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(text)).casefold())
+        marked = f"\x02{bare}\x03"
+        for size in sizes:
+            whole = bare if size == 1 else marked
+            for start in range(len(whole) - size + 1):
+                run = whole[start : start + size]
+                if run not in known:
+                    known[run] = zlib.crc32(run.encode()) % width
+                rows.append(row)
+                places.append(known[run])
+    counts = np.zeros((len(texts), width), np.float32)
+    np.add.at(counts, (np.array(rows, np.int64), np.array(places, np.int64)), 1.0)
+    length = np.linalg.norm(counts, axis=1, keepdims=True)
+    counts /= length + (length == 0.0)
+    return counts
 
 
 KINDS = ("none", "standard", "centre", "clip", "clip_centre", "centre_clip")

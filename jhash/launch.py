@@ -53,6 +53,7 @@ def read_flags(argv: list[str]) -> str:
             path = find_config(word.removeprefix("--config="))
             word, name = f"--config={path}", path.stem
         words.append(word)
+    words[1:] = sorted(words[1:], key=lambda word: not word.startswith("--config="))  # it reads the file before fields
     sys.argv[:] = words  # ml_collections looks there for --config.x=y
     try:
         rest = flags.FLAGS(words)

@@ -13,7 +13,7 @@ from jhash.metrics import Scores
 from jhash.types import InputError
 
 CELL = ("dataset", "query", "database", "method", "variant", "bits", "preset", "ties", "metric", "k")
-FIELDS = (*CELL, "value", "ci95", "seed")
+FIELDS = (*CELL, "value", "ci95", "seed", "query_items", "database_items")
 COLUMNS = (("map", 5), ("map", 20), ("map", None))
 LEGEND = "± half of the 95 % interval over queries (bootstrap); s the standard deviation between seeds"
 
@@ -35,11 +35,13 @@ def results(
     database: str,
     bits: int | None,
     seed: int | None,
+    items: tuple[int, int],
 ) -> list[Result]:
     """One row for each metric of the scores, with its interval over queries.
 
     Where no query counts, value and interval are null. `bits` is None for real vectors, `variant` where a method has
-    none. `query` and `database` name what was searched with and what was searched ('test', 'train').
+    none. `query` and `database` name what was searched with and what was searched ('test', 'train'), `items` counts
+    both.
     """
     names = {"dataset": dataset, "query": query, "database": database, "method": method, "variant": variant}
     names |= {"bits": bits, "preset": scores.preset, "ties": scores.ties}
@@ -48,6 +50,7 @@ def results(
         mean, low, high = intervals.bootstrap(values) if len(values) else (None, None, None)
         interval = None if mean is None else [low, high]
         row = names | {"metric": metric, "k": k, "value": mean, "ci95": interval, "seed": seed}
+        row |= {"query_items": items[0], "database_items": items[1]}
         found.append(Result(row, values))
     return found
 
@@ -145,6 +148,51 @@ def table(
     return "\n\n".join([*blocks, legend]) + "\n"
 
 
+def matrix(rows: Sequence[Mapping]) -> str:
+    """Plain text of retrieval between media: a square for each method, length, protocol and kind of database.
+
+    Args:
+        rows: as in results.json, `query` and `database` beginning with a medium's name: 'image test', 'text train';
+            mAP over the whole ranking is shown, seeds averaged.
+    """
+    squares: dict[tuple, dict[tuple[str, str], list]] = {}
+    for row in rows:
+        if row["metric"] == "map" and row["k"] is None:
+            (asks, how), (answers, where) = (row[side].split(" ", 1) for side in ("query", "database"))
+            kind = (row["dataset"], row["method"], row["variant"], row["bits"], row["preset"], row["ties"], how, where)
+            squares.setdefault(kind, {}).setdefault((asks, answers), []).append(row)
+    return "\n\n".join(_square(kind, cells) for kind, cells in squares.items()) + "\n"
+
+
+def _square(kind, cells):
+    dataset, method, variant, bits, preset, ties, how, where = kind
+    asks = list(dict.fromkeys(pair[0] for pair in cells))
+    answers = sorted({pair[1] for pair in cells}, key=lambda medium: asks.index(medium) if medium in asks else -1)
+    named = method if variant is None else f"{method} ({variant})"
+    lines = [["", *answers, "queries"]]
+    for one in asks:
+        values = [_mean(cells[one, other]) if (one, other) in cells else "-" for other in answers]
+        count = next(rows[0]["query_items"] for (asking, _), rows in cells.items() if asking == one)
+        lines.append([one, *values, f"{count:,}"])
+    counts = [
+        next(rows[0]["database_items"] for (_, answering), rows in cells.items() if answering == o) for o in answers
+    ]
+    lines.append(["items", *(f"{count:,}" for count in counts), ""])
+    seeds: dict[int, list[float]] = {}
+    for rows in cells.values():
+        for row in rows:
+            seeds.setdefault(row["seed"], []).append(row["value"])
+    mean, deviation = intervals.spread([float(np.mean(values)) for values in seeds.values()])
+    spread = "" if deviation is None else f", s{_short(deviation)} between {len(seeds)} seeds"
+    head = f"{dataset}: {named}, {'real' if bits is None else f'{bits} bits'}; mAP, {preset}, {ties}; {how} -> {where}"
+    return f"{head}\n{_aligned(lines)}\nmean of {len(cells)} tasks {_short(mean)}{spread}"
+
+
+def _mean(rows):
+    known = [row["value"] for row in rows if row["value"] is not None]
+    return _short(np.mean(known)) if known else "-"
+
+
 def _block(rows, columns, compared):
     kinds = dict.fromkeys((row["metric"], row["k"], row["preset"], row["ties"]) for row in rows)
     kinds = [kind for column in columns for kind in kinds if kind[:2] == column]
@@ -157,6 +205,10 @@ def _block(rows, columns, compared):
         for kind in kinds:
             line.append(_text([row for row in rows if _key(row) == (method, variant, bits, *kind)], compared))
         lines.append(line)
+    return _aligned(lines)
+
+
+def _aligned(lines):
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     aligned = ("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(line.rstrip() for line in aligned)

@@ -38,6 +38,8 @@ class Run:
         None  # higher is better; keeps the best state of the last stage
     )
     score_every: int = 100  # steps
+    past: Mapping[str, Past] = dataclasses.field(default_factory=dict)  # what earlier runs left, ...
+    finished: int = 0  # ... and how many stages those had: a stage's folder and random keys go by its whole number
     watch: Callable[[Stage, int, Mapping[str, np.ndarray]], None] = lambda stage, step, logs: None
     warn: Callable[[str], None] = print
     stopping: Callable[[], bool] = lambda: False
@@ -45,9 +47,9 @@ class Run:
 
 def train(method: Method, tables: Mapping[str, Table], run: Run) -> dict[str, Past]:
     """The fold over the method's stages: stage name -> what it left. Raises what `fit` raises."""
-    past: dict[str, Past] = {}
+    past = dict(run.past)
     stages = method.stages(tables)
-    for index, stage in enumerate(stages):
+    for index, stage in enumerate(stages, start=run.finished):
         past[stage.name] = fit(method, stage, index, past, tables, run, last=stage is stages[-1])
     return past
 

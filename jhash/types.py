@@ -43,7 +43,8 @@ class Stopped(Ended):
 class Table(Protocol):
     """Items of one kind: named columns of equal length, in memory or on disk. Row numbers are 0-based.
 
-    A video table has `frames` [N, T, C] and, where known, `labels` [N, classes] of 0/1 in uint8.
+    A video table has `frames` [N, T, C], one of other media `features` [N, C]; both, where known, `labels` [N, classes]
+    of 0/1 in uint8.
     """
 
     name: str  # what an error message calls it: a file, or a sample's name
@@ -113,7 +114,8 @@ class Method(Protocol):
     """A frozen dataclass: fields are hyper-parameters, methods are pure functions."""
 
     bits: int
-    columns: Sequence[str]  # what loss and encode read of an item: ('frames',)
+    columns: Sequence[str]  # what the training reads of an item: ('frames',), ('features', 'labels')
+    inputs: Sequence[str]  # what encode reads of it: ('frames',), ('features',)
     real: bool = False  # True: encode gives vectors for cosine similarity, not for signs (the ceiling row)
 
     def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:

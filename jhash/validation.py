@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jhash.data.load import Dataset
+from jhash.data.dataset import Dataset
 from jhash.evaluate import encode, labels_of, score
 from jhash.parallel import ALONE
 from jhash.steps import keys_of_stage, order_of_step, rows_of_step
@@ -34,7 +34,8 @@ class Validation:
 
     def precision(self, past: Mapping[str, Past]) -> float:
         """mAP@20 with ties at their expectation, so that the order of rows does not choose the state."""
-        codes = [encode(self.method, past, table, self.dataset.modality) for table in (self.held, self.rest)]
+        modality = self.dataset.modalities["validation"]
+        codes = [encode(self.method, past, table, modality) for table in (self.held, self.rest)]
         labels = [labels_of(table) for table in (self.held, self.rest)]
         options = {"preset": "video", "ties": "expected", "cutoffs": (20,)}
         return score(self.method, *codes, *labels, **options).means()["map", 20]

@@ -53,7 +53,7 @@ def test_samples_have_the_sizes_their_notes_say(name, train, query, frames, clas
     dataset = load_dataset({"name": name}, 0)
     assert (len(dataset.tables["train"]), len(dataset.tables["query"])) == (train, query)
     assert dataset.tables["database"] is dataset.tables["train"]
-    assert not dataset.self_in_database
+    assert not dataset.tasks[0].self_in_database
     for table in dataset.tables.values():
         assert (table.columns["frames"].shape, table.columns["frames"].dtype) == (frames, np.float32)
         labels = table.read(np.arange(len(table)), ["labels"])["labels"]
@@ -61,7 +61,7 @@ def test_samples_have_the_sizes_their_notes_say(name, train, query, frames, clas
 
 
 def test_samples_carry_their_licences():
-    folders = [path for path in samples.FOLDER.iterdir() if path.is_dir()]
+    folders = {path.parent for path in samples.FOLDER.rglob("*.npz")}
     assert {path.name for path in folders} >= {"nmnist", "jhmdb"}
     for folder in folders:
         assert "Licence:" in (folder / "LICENSE.md").read_text()
@@ -142,7 +142,7 @@ def test_centre_normalisation_has_one_scale():
     frames = all_frames(dataset.tables["train"]).reshape(-1, 2312)
     np.testing.assert_allclose(frames.mean(axis=0), 0.0, atol=1e-5)
     np.testing.assert_allclose(np.sqrt(np.mean(np.square(frames, dtype=np.float64))), 1.0, rtol=1e-5)
-    assert len(np.unique(dataset.normalisation["scale"])) == 1
+    assert len(np.unique(dataset.normalisation["video"]["scale"])) == 1
 
 
 def drawn_clips():
@@ -184,7 +184,7 @@ def test_a_clip_of_zeros_stays_finite(kind):
 
 def test_standard_normalisation_has_a_floor():
     """N-MNIST's corners never see an event: their standard deviation counts as a tenth of the typical one."""
-    scale = load_dataset({"name": "nmnist", "normalise": "standard"}, 0).normalisation["scale"]
+    scale = load_dataset({"name": "nmnist", "normalise": "standard"}, 0).normalisation["video"]["scale"]
     deviation = all_frames(samples.nmnist("train")).reshape(-1, 2312).std(axis=0, dtype=np.float64)
     assert deviation.min() == 0.0
     np.testing.assert_allclose(scale.max(), 10.0 / np.sqrt(np.mean(deviation**2)), rtol=1e-4)
@@ -371,7 +371,7 @@ def test_class_numbers_that_are_nan(tmp_path, clips):
 
 def test_new_clips_are_prepared_like_those_of_the_run():
     dataset = load_dataset({"name": "jhmdb", "frames": 4, "normalise": "standard"}, 0)
-    table = prepared(samples.jhmdb("test"), 4, dataset.normalisation)
+    table = prepared(samples.jhmdb("test"), 4, dataset.normalisation["video"])
     np.testing.assert_array_equal(all_frames(table), all_frames(dataset.tables["query"]))
 
 

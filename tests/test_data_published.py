@@ -74,7 +74,7 @@ def read(table, column="frames"):
 def test_fcvid_queries_search_themselves(fcvid):
     dataset = load_dataset({"name": "fcvid", "dir": str(fcvid)}, 0)
     assert dataset.tables["query"] is dataset.tables["database"]
-    assert dataset.self_in_database
+    assert dataset.tasks[0].self_in_database
     np.testing.assert_array_equal(read(dataset.tables["train"]), clips(0, 150))
     np.testing.assert_array_equal(read(dataset.tables["query"]), clips(1, 9))
     np.testing.assert_array_equal(read(dataset.tables["query"], "labels"), tags(1, 9))
@@ -84,7 +84,7 @@ def test_fcvid_queries_search_themselves(fcvid):
 def test_activitynet_has_three_parts(activitynet):
     dataset = load_dataset({"name": "activitynet", "dir": str(activitynet)}, 0)
     assert {part: len(table) for part, table in dataset.tables.items()} == {"train": 6, "query": 8, "database": 7}
-    assert not dataset.self_in_database
+    assert not dataset.tasks[0].self_in_database
     np.testing.assert_array_equal(read(dataset.tables["query"], "labels"), tags(2, 8))
     np.testing.assert_array_equal(read(dataset.tables["database"]), clips(1, 7))
 
@@ -171,8 +171,8 @@ def test_frames_of_another_precision_come_out_as_float32(dtype, fcvid):
 def test_normalisation_of_a_file_is_fitted_block_by_block(fcvid):
     dataset = load_dataset({"name": "fcvid", "dir": str(fcvid), "normalise": "standard"}, 0)
     frames = clips(0, 150).reshape(-1, 6).astype(np.float64)
-    np.testing.assert_allclose(dataset.normalisation["shift"], frames.mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(dataset.normalisation["scale"], 1.0 / frames.std(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(dataset.normalisation["video"]["shift"], frames.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(dataset.normalisation["video"]["scale"], 1.0 / frames.std(axis=0), rtol=1e-5)
     expected = (clips(1, 9) - frames.mean(axis=0)) / frames.std(axis=0)
     np.testing.assert_allclose(read(dataset.tables["query"]), expected, atol=1e-5)
 
@@ -207,7 +207,7 @@ def test_a_conversion_reads_back_as_the_files(storage, fcvid, tmp_path, monkeypa
     assert got.dtype == np.float32
     np.testing.assert_array_equal(got, clips(0, 150)[rows].astype(storage).astype(np.float32))
     np.testing.assert_array_equal(read(dataset.tables["query"], "labels"), tags(1, 9))
-    assert dataset.tables["query"] is dataset.tables["database"] and dataset.self_in_database
+    assert dataset.tables["query"] is dataset.tables["database"] and dataset.tasks[0].self_in_database
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fcvid"]
     assert len(plan(config)["parts"]["train"]["files"]) > 1
 

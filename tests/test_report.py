@@ -9,7 +9,7 @@ from jhash import report
 from jhash.metrics import Scores
 from jhash.types import InputError
 
-NAMES = {"variant": None, "dataset": "clips", "query": "test", "database": "train"}
+NAMES = {"variant": None, "dataset": "clips", "query": "test", "database": "train", "items": (40, 100)}
 
 
 def _scores(gain=0.0, queries=40, preset="video", k=5):

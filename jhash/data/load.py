@@ -1,7 +1,6 @@
 """From the `data` part of a config to the tables that a run trains on, queries with and searches in."""
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jhash.data import files, published, samples, splits, validate
+from jhash.data.dataset import Dataset, Task
 from jhash.data.source import ArrayTable, RecordTable, Subset, Transformed, resident
 from jhash.features import fit_normalisation, normalise, sample_frames
 from jhash.types import InputError, Table
@@ -16,18 +16,30 @@ from jhash.types import InputError, Table
 COMMON = {
     "name": "",
     "normalise": "none",  # 'standard' | 'centre' | 'clip' | 'clip_centre' | 'centre_clip': see features
-    "frames": 0,  # frames sampled evenly from each clip; 0: all that are stored
     "fold": "",  # '2/5': the second fifth of the training part is the query set; the test part is not opened
+}
+VIDEO = COMMON | {
+    "frames": 0,  # frames sampled evenly from each clip; 0: all that are stored
     "validation": 0.0,  # this share of the training part becomes the table 'validation', to choose the best step by
 }
+STREAM = COMMON | {
+    "largest": 0,  # items of a medium to train on, drawn by the seed; 0: all
+    "noise": 0.0,  # this share of the training labels is wrong, drawn by the seed; those that score are right
+    "new_classes": False,  # whether a medium may bring classes that the library doesn't know
+}
+PUBLISHED_MEDIA = {"file": "", "format": "published", "dir": "", "storage": "float32"}
 PUBLISHED = {"dir": "", "format": "h5", "storage": "float32"}  # 'h5' | 'array_record'; its precision on disk
 FIELDS = {
-    "nmnist": {},
-    "jhmdb": {},
-    "fcvid": PUBLISHED,
-    "activitynet": PUBLISHED,
-    "yfcc": PUBLISHED | {"queries": 1000},
-    "files": {
+    "nmnist": VIDEO,
+    "jhmdb": VIDEO,
+    "fcvid": VIDEO | PUBLISHED,
+    "activitynet": VIDEO | PUBLISHED,
+    "yfcc": VIDEO | PUBLISHED | {"queries": 1000},
+    "digits": STREAM,
+    "wikipedia": STREAM,
+    **dict.fromkeys(("wikipedia_deep", "nuswide", "xmedia", "xmedianet", "multilabel"), STREAM | PUBLISHED_MEDIA),
+    "files": VIDEO
+    | {
         "train": "",
         "query": "",
         "database": "",  # '': the training part
@@ -40,17 +52,6 @@ FIELDS = {
         "query_values": (),  # … whose items with one of these values are the queries
     },
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """What a run reads. `tables` holds 'train', 'query', 'database' and, where asked for, 'validation'."""
-
-    name: str
-    tables: Mapping[str, Table]
-    self_in_database: bool  # the queries stand in the database and find themselves
-    modality: str
-    normalisation: Mapping[str, np.ndarray]  # shift [C] and scale [C], already applied to the tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,28 +72,27 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     given = dict(config.items())
     name = given.get("name", "")
     if not isinstance(name, str) or name not in FIELDS:
-        raise InputError(f"data.name: expected one of {', '.join(FIELDS)}, found {name!r}{_near(name, FIELDS)}.")
-    known = COMMON | FIELDS[name]
+        raise InputError(
+            f"data.name: expected one of {', '.join(FIELDS)}, found {name!r}{validate.near(name, FIELDS)}."
+        )
+    known = FIELDS[name]
     for field, value in given.items():
         if field not in known:
-            raise InputError(f"data.{field}: {name} has no such field{_near(field, known)}.")
+            raise InputError(f"data.{field}: {name} has no such field{validate.near(field, known)}.")
         wanted = type(known[field])
         if wanted is float and type(value) is int:
             given[field] = float(value)
-        elif type(value) is bool or not isinstance(value, (tuple, list) if wanted is tuple else wanted):
+        elif (type(value) is bool) != (wanted is bool) or not isinstance(
+            value, (tuple, list) if wanted is tuple else wanted
+        ):
             raise InputError(f"data.{field}: expected {wanted.__name__}, found {value!r}.")
     return known | given
-
-
-def _near(word: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(str(word), known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def load_dataset(
     config: Mapping[str, Any], seed: int, normalisation: Mapping[str, np.ndarray] | None = None
 ) -> Dataset:
-    """Opens, splits, checks and normalises a dataset. Frames come out as float32 [N, T, C].
+    """Opens, splits, checks and normalises a video dataset. Frames come out as float32 [N, T, C].
 
     Args:
         config: `config.data`, a ConfigDict or dict with the fields above.
@@ -123,12 +123,14 @@ def load_dataset(
     whole = tables["train"]
     tables |= {part: _part(whole, chosen, part) for part, chosen in rows.items()}
     tables.setdefault("database", tables["query"])
+    searched = "train" if tables["database"] is tables["train"] else "test"
+    names = (f"fold {config['fold']}", "rest of train") if config["fold"] else ("test", searched)
     return Dataset(
         name=config["name"],
         tables=tables,
-        self_in_database=self_in_database,
-        modality="video",
-        normalisation=normalisation,
+        tasks=(Task("query", ("database",), names, self_in_database),),
+        modalities=dict.fromkeys(tables, "video"),
+        normalisation={"video": normalisation},
     )
 
 

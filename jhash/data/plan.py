@@ -5,17 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from jhash.data import published
+from jhash.data import published, published_media
 from jhash.data.load import complete, open_parts
 from jhash.data.source import H5Table, Subset
 
 
 def conversion_bytes(dataset: str, directory: str, storage: str) -> int:
-    """Disk bytes of an array_record conversion, 1 % for what stands around the frames included.
+    """Disk bytes of an array_record conversion, a little for what stands around the items included.
 
     Raises:
         InputError: missing or damaged files.
     """
+    if dataset in published_media.FIELDS:
+        return published_media.conversion_bytes(dataset, directory, storage)
     total = 0
     for part in published.DATASETS[dataset]:
         table = published.open_h5(dataset, directory, part)

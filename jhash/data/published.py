@@ -109,8 +109,8 @@ def build_folder(dataset: str, directory: str, storage: str) -> Path:
     return Path(directory) / dataset / storage / "1.0.0"
 
 
-def open_records(dataset: str, directory: str, storage: str, part: str) -> RecordTable:
-    """One part of a finished conversion.
+def finished_folder(dataset: str, directory: str, storage: str) -> Path:
+    """`build_folder` of a finished conversion.
 
     Raises:
         InputError: there is none, with the command that makes it.
@@ -119,8 +119,18 @@ def open_records(dataset: str, directory: str, storage: str, part: str) -> Recor
     if not (folder / "dataset_info.json").is_file():
         raise InputError(
             f"{folder}: no finished array_record conversion of {dataset}; make it by `python -m jhash.data.convert "
-            f"--dataset {dataset} --source DIR --output {directory} --storage {storage}`."
+            f"--dataset {dataset} --source PATH --output {directory} --storage {storage}`."
         )
+    return folder
+
+
+def open_records(dataset: str, directory: str, storage: str, part: str) -> RecordTable:
+    """One part of a finished conversion.
+
+    Raises:
+        InputError: there is none, with the command that makes it.
+    """
+    folder = finished_folder(dataset, directory, storage)
     labels = folder / f"labels_{part}.npy"
     arrays = {"labels": np.load(labels, allow_pickle=False)} if DATASETS[dataset][part].labels else {}
     return RecordTable(f"{folder} ({part})", folder, part, arrays)

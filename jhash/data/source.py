@@ -215,33 +215,36 @@ def open_dataset(path: Path, dataset: str) -> h5py.Dataset:
 
 
 class RecordTable:
-    """`frames` in a TFDS array_record build (see `jhash.data.convert`), with the small columns (labels) in memory."""
+    """One large column in a TFDS array_record build (see `jhash.data.convert`), the small ones (labels) in memory."""
 
-    def __init__(self, name: str, directory: Path, split: str, arrays: Mapping[str, np.ndarray]):
+    def __init__(
+        self, name: str, directory: Path, split: str, arrays: Mapping[str, np.ndarray], column: str = "frames"
+    ):
         import tensorflow_datasets as tfds  # half a second that readers of other files need not wait for
 
-        self.name = name
+        self.name, self.column = name, column
         builder = tfds.builder_from_directory(directory)
         self.paths = sorted(Path(directory).glob(f"*-{split}.array_record-*"))
         self.source = builder.as_data_source(split=split)
         self.arrays = dict(arrays)
-        for column, array in self.arrays.items():
+        for small, array in self.arrays.items():
             if len(array) != len(self):
-                raise InputError(f"{name}: {column} must have {len(self)} rows, one an item, found {len(array)}.")
-        frames = self.source[0]["frames"]
-        self.columns = {"frames": jax.ShapeDtypeStruct(frames.shape, frames.dtype)}
-        self.columns |= {column: _struct(array) for column, array in self.arrays.items()}
+                raise InputError(f"{name}: {small} must have {len(self)} rows, one an item, found {len(array)}.")
+        item = self.source[0][column]
+        self.columns = {column: jax.ShapeDtypeStruct(item.shape, item.dtype)}
+        self.columns |= {small: _struct(array) for small, array in self.arrays.items()}
 
     def __len__(self) -> int:
         return len(self.source)
 
     def read(self, rows: np.ndarray, columns: Sequence[str]) -> dict[str, np.ndarray]:
         rows = _checked(rows, len(self), self.name)
-        return {c: self._frames(rows) if c == "frames" else self.arrays[c][rows] for c in columns}
+        return {c: self._items(rows) if c == self.column else self.arrays[c][rows] for c in columns}
 
-    def _frames(self, rows: np.ndarray) -> np.ndarray:
+    def _items(self, rows: np.ndarray) -> np.ndarray:
         unique, places = np.unique(rows, return_inverse=True)
-        values = np.empty((len(unique), *self.columns["frames"].shape), self.columns["frames"].dtype)
+        item = self.columns[self.column]
+        values = np.empty((len(unique), *item.shape), item.dtype)
         for start in range(0, len(unique), 64):
             wanted = unique[start : start + 64].tolist()
             for place, example in enumerate(self.source.__getitems__(wanted), start):
@@ -249,7 +252,7 @@ class RecordTable:
                     raise InputError(
                         f"{self.name}: record {unique[place]} carries id {int(example['id'])}: rebuild it."
                     )
-                values[place] = example["frames"]
+                values[place] = example[self.column]
         return values[places]
 
     map = stream
@@ -272,6 +275,31 @@ class Subset:
 
     def read(self, rows: np.ndarray, columns: Sequence[str]) -> dict[str, np.ndarray]:
         return self.table.read(self.rows[_checked(rows, len(self), self.name)], columns)
+
+    map = stream
+
+
+@dataclasses.dataclass(frozen=True)
+class SideBySide:
+    """Unpaired tables read together, as long as the longest: row i is row i mod n of each, columns 'image:features'."""
+
+    tables: Mapping[str, Table]
+    name: str
+
+    @property
+    def columns(self) -> Mapping[str, jax.ShapeDtypeStruct]:
+        return {f"{one}:{c}": shape for one, table in self.tables.items() for c, shape in table.columns.items()}
+
+    def __len__(self) -> int:
+        return max(map(len, self.tables.values()))
+
+    def read(self, rows: np.ndarray, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        rows, block = _checked(rows, len(self), self.name), {}
+        for one, table in self.tables.items():
+            wanted = [c.removeprefix(f"{one}:") for c in columns if c.startswith(f"{one}:")]
+            read = table.read(rows % len(table), wanted) if wanted else {}
+            block |= {f"{one}:{c}": values for c, values in read.items()}
+        return block
 
     map = stream
 

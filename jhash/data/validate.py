@@ -1,7 +1,8 @@
 """Input that is wrong, said in one sentence: where, what was expected, what was found."""
 
+import difflib
 import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import h5py
@@ -52,27 +53,27 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: not a whole {path.suffix} file (cut short or damaged): {reason}")
 
 
-def load_mat(path: Path, name: str) -> np.ndarray:
+def load_mat(path: Path, name: str, cell: int | None = None) -> np.ndarray:
     """One array of numbers from a .mat file, version 5 (SciPy) or 7.3 (HDF5, stored transposed).
 
+    Args:
+        path: the file.
+        name: the variable.
+        cell: where the variable is a cell array, which of its cells, counted from 0.
+
     Raises:
-        InputError: missing, cut short, without that name, or not an array of numbers.
+        InputError: missing, cut short, without that name or cell, or not an array of numbers.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
     try:
-        if h5py.is_hdf5(path):
-            with h5py.File(path, "r") as file:
-                found = sorted(key for key in file if not key.startswith("#"))
-                array = file[name][()].T if name in found and isinstance(file[name], h5py.Dataset) else None
-        else:
-            variables = scipy.io.loadmat(path)
-            found = sorted(key for key in variables if not key.startswith("__"))
-            array = variables.get(name)
+        array, found = (_mat73 if h5py.is_hdf5(path) else _mat5)(path, name, cell)
     except Exception as error:  # SciPy's reader fails in a dozen ways on a file that was cut short
         reason = str(error) or type(error).__name__
         raise InputError(f"{path}: not a whole .mat file (cut short or damaged): {reason}") from error
+    if array is None and name in found and cell is not None:
+        raise InputError(f"{path}: {name!r} must be a cell array of at least {cell + 1} cells.")
     if array is None:
         raise InputError(f"{path}: expected an array {name!r}, found {', '.join(found) or 'nothing'}.")
     if hasattr(array, "toarray"):
@@ -80,6 +81,27 @@ def load_mat(path: Path, name: str) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         raise InputError(f"{path}: {name!r} must be an array of numbers, found {array.dtype}.")
     return array
+
+
+def _mat5(path: Path, name: str, cell: int | None) -> tuple[np.ndarray | None, list[str]]:
+    """The array, None where there is none, and then the names of all variables; else no other variable is read."""
+    array = scipy.io.loadmat(path, variable_names=[name]).get(name)
+    if cell is not None and array is not None:
+        array = array.ravel()[cell] if array.dtype == object and array.size > cell else None
+    if array is not None:
+        return array, []
+    variables = scipy.io.loadmat(path)  # whole: SciPy skips what isn't asked for without a look whether it is there
+    return None, sorted(found for found in variables if not found.startswith("__"))
+
+
+def _mat73(path: Path, name: str, cell: int | None) -> tuple[np.ndarray | None, list[str]]:
+    with h5py.File(path, "r") as file:
+        array = file.get(name)
+        if cell is not None and isinstance(array, h5py.Dataset):
+            cells = array[()].T.ravel() if h5py.check_ref_dtype(array.dtype) else ()
+            array = file[cells[cell]] if len(cells) > cell else None
+        array = array[()].T if isinstance(array, h5py.Dataset) else None
+        return array, sorted(key for key in file if not key.startswith("#"))
 
 
 def one_hot(classes: np.ndarray, names: np.ndarray) -> np.ndarray:
@@ -151,3 +173,9 @@ def check_table(table: Table, like: Table | None = None) -> None:
     if "labels" in table.columns:
         check_labels(table.name, table.read(np.arange(len(table)), ["labels"])["labels"], len(table))
     check_finite(table)
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """' (did you mean ...?)' where one of the known words is close, else ''."""
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

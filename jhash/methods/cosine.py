@@ -6,6 +6,7 @@ No training steps and nothing learned, so `rows` and `loss` don't exist.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import optax
 
@@ -19,8 +20,9 @@ class Method:
 
     bits: int = 0
     structure_features: str = "mean"
-    columns: tuple[str, ...] = ("frames",)
-    real: bool = True
+    columns: ClassVar[tuple[str, ...]] = ("frames",)
+    inputs: ClassVar[tuple[str, ...]] = ("frames",)
+    real: ClassVar[bool] = True
 
     def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:
         return [Stage("cosine", "train", len(tables["train"]), batch=1, steps=0, pass_steps=1)]

@@ -136,6 +136,7 @@ class Method:
     lowest_learning_rate: float = 1e-4
 
     columns: ClassVar[tuple[str, ...]] = ("frames",)
+    inputs: ClassVar[tuple[str, ...]] = ("frames",)
     real: ClassVar[bool] = False
 
     def __post_init__(self):
@@ -154,6 +155,11 @@ class Method:
             raise InputError("method.decoder: 'clip' rebuilds frames from b alone, so it needs dual_stream=False")
         if self.reconstruction == self.gamma1 == self.gamma2 == 0:
             raise InputError("method: expected a loss with a weight above 0, found reconstruction=gamma1=gamma2=0")
+
+    @property
+    def described(self) -> str:
+        """How results name it."""
+        return self.variant
 
     # the networks
 

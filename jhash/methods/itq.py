@@ -7,6 +7,7 @@ Gong and Lazebnik 2011, "Iterative quantization: a Procrustean approach to learn
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import chex
 import jax
@@ -83,8 +84,9 @@ class Method:
     bits: int
     structure_features: str = "mean"
     iterations: int = 50
-    columns: tuple[str, ...] = ("frames",)
-    real: bool = False
+    columns: ClassVar[tuple[str, ...]] = ("frames",)
+    inputs: ClassVar[tuple[str, ...]] = ("frames",)
+    real: ClassVar[bool] = False
 
     def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:
         return [Stage("itq", "train", len(tables["train"]), batch=1, steps=0, pass_steps=1)]

@@ -7,6 +7,7 @@ random hyperplane with probability angle / π. No training steps, so `rows` and 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -24,8 +25,9 @@ class Method:
 
     bits: int
     structure_features: str = "mean"
-    columns: tuple[str, ...] = ("frames",)
-    real: bool = False
+    columns: ClassVar[tuple[str, ...]] = ("frames",)
+    inputs: ClassVar[tuple[str, ...]] = ("frames",)
+    real: ClassVar[bool] = False
 
     def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:
         return [Stage("lsh", "train", len(tables["train"]), batch=1, steps=0, pass_steps=1)]

@@ -108,6 +108,7 @@ class Method:
     lowest_learning_rate: float = 1e-4
 
     columns: ClassVar[tuple[str, ...]] = ("frames",)
+    inputs: ClassVar[tuple[str, ...]] = ("frames",)
     real: ClassVar[bool] = False
 
     def __post_init__(self):
@@ -137,6 +138,11 @@ class Method:
     def _roles(self) -> tuple[str, ...]:
         """The forward passes of a step, in the order in which they update the running statistics."""
         return ("item", *(("partner",) if self._paired else ()), "positive", "negative1", "negative2")
+
+    @property
+    def described(self) -> str:
+        """How results name it."""
+        return self.variant
 
     def _network(self, axis_name: str | None = None) -> MCMLP:
         return MCMLP(

@@ -1,4 +1,5 @@
-"""Seconds and peak memory of one training step in PyTorch, at the papers' sizes: B 256, T 25, 4096-d, K 64.
+"""Seconds and peak memory of one training step in PyTorch, at the papers' sizes: B 256, T 25, 4096-d, K 64; SHE, which
+has no frames: B 256, 4096-d, K 128, 20 classes of 3 prototypes, a later modality's stage.
 
     python tests/benchmarks/torch_step.py --method mcmsh --device cpu --steps 5
 
@@ -19,6 +20,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "parity"))
 import reference_dkph as dkph
 import reference_mcmsh as mcmsh
+import reference_she as she
+from torch.nn import functional
 
 BATCH, FRAMES, CHANNELS, WIDTH, BITS = 256, 25, 4096, 256, 64
 
@@ -49,7 +52,25 @@ def student_step(device):
     return model, lambda: dkph.train_step(model, optimizer, dkph.student_losses, *arguments)
 
 
-STEPS = {"mcmsh": mcmsh_step, "dkph-teacher": teacher_step, "dkph-student": student_step}
+def she_step(variant):
+    def step(device, bits=128, classes=20, prototypes=3):
+        model = she.Modality(CHANNELS, she.noisy_rows(classes, prototypes), bits=bits).to(device).train()
+        optimizer = she.optimizer(model)
+        x = torch.randn(BATCH, CHANNELS, device=device).relu()
+        labels = functional.one_hot(torch.randint(classes, (BATCH,), device=device), classes).float()
+        anchor = functional.normalize(torch.randn(classes, prototypes, bits, device=device).tanh(), dim=-1)
+        return model, lambda: she.train_step(model, optimizer, x, labels, anchor, variant)
+
+    return step
+
+
+STEPS = {
+    "mcmsh": mcmsh_step,
+    "dkph-teacher": teacher_step,
+    "dkph-student": student_step,
+    "she-paper": she_step("paper"),
+    "she-released": she_step("released"),
+}
 
 
 def main():

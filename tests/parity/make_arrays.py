@@ -5,7 +5,7 @@
 Everything is computed in float64 from inputs and weights that float32 holds exactly, so that a comparison in float32
 sees little but the rounding of one side (gradients are stored in float32). No dropout. Names: `weight/<parameter>`,
 `buffer/<buffer>`, `grad/<case>/<parameter>`, `loss/<case>/<term>`; the layouts are torch's: dense [out, in],
-convolution [out, in / groups, width].
+convolution [out, in / groups, width]. SHE's `grad/<term>/codes` and `grad/<term>/library` are those of one term alone.
 """
 
 import copy
@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import reference_dkph as dkph
 import reference_mcmsh as mcmsh
+import reference_she as she
 import torch
+from torch.nn import functional
 
 FOLDER = Path(__file__).resolve().parent
 BATCH, FRAMES, CHANNELS, WIDTH, BITS = 6, 7, 24, 16, 8
@@ -199,6 +201,56 @@ def dkph_student_arrays(variant, seed):
     save(f"dkph_student_{variant}.npz", arrays)
 
 
+def distinct_rows(classes, prototypes, generator):
+    """Noisy rows of which no two of a class are equal, for equal prototypes have no one gradient of the maximum."""
+    while True:
+        rows = exact(she.noisy_rows(classes, prototypes, generator))
+        if all(len(rows[:, c].unique(dim=0)) == prototypes for c in range(classes)):
+            return rows
+
+
+def anchor_in_every_reach(library, generator):
+    """An anchor ever farther from the library, class by class, so that Eq 8 is cut above, cut below, and neither."""
+    distance = torch.tensor([0.03, 0.3, 0.6, 3.0]).double().view(-1, 1, 1)
+    anchor = exact(functional.normalize(library.detach() + distance * draw(generator, *library.shape), dim=-1))
+    reach = (library.detach() * anchor).sum(-1) - 0.95 + 1
+    clear_of_the_jumps(reach)
+    if not (reach.max() > 1 and reach.min() < 0 and ((reach > 0.05) & (reach < 0.95)).sum() > 3):
+        raise SystemExit("the anchor lacks a reach: choose another seed")
+    return anchor
+
+
+def clear_of_ties(codes, labels, library):
+    """No item so near to two prototypes of its class that float32 could take the other."""
+    s = torch.einsum("bk,cpk,bc->bp", codes, library, labels).detach().sort(1).values
+    if float((s[:, -1] - s[:, -2]).min()) < 1e-4:
+        raise SystemExit("two prototypes are about as near: choose another seed")
+
+
+def she_arrays(variant, seed):
+    generator = torch.Generator().manual_seed(seed)
+    batch, inputs, hidden, bits, classes, prototypes = 8, 9, 11, 6, 4, 3
+    model = fill(she.Modality(inputs, distinct_rows(classes, prototypes, generator), hidden, bits), generator)
+    x = draw(generator, batch, inputs)
+    labels = functional.one_hot(torch.tensor([0, 1, 2, 3, 3, 1, 0, 3]), classes).double()
+    for layers, seen in ((model.hash, x), (model.library, model.rows)):
+        clear_of_the_jumps(torch.cat([layers[:1](seen).flatten(), layers[:3](seen).flatten()]))
+    codes, library = model(x)
+    anchor = anchor_in_every_reach(library, generator)
+    clear_of_ties(codes, labels, library)
+    arrays = {"input/x": x, "input/labels": labels, "input/anchor": anchor} | state(model)
+    arrays |= {"output/codes": codes, "output/library": library}
+    for case, fixed in (("first", None), ("later", anchor)):
+        codes, library = model(x)
+        arrays |= losses_and_gradients(case, model, she.losses(codes, labels, library, fixed, variant))
+    codes, library = codes.detach().requires_grad_(), library.detach().requires_grad_()
+    leaves = {"codes": codes, "library": library}
+    for term, value in she.losses(codes, labels, library, anchor, variant).items():
+        gradients = torch.autograd.grad(value, list(leaves.values()), retain_graph=True, allow_unused=True)
+        arrays |= {f"grad/{term}/{n}": g for n, g in zip(leaves, gradients, strict=True) if g is not None}
+    save(f"she_{variant}.npz", arrays)
+
+
 def check_parameter_counts():
     """The counts the papers and their programs give, at full size."""
 
@@ -224,3 +276,5 @@ if __name__ == "__main__":
     dkph_teacher_arrays("paper", seed=4)
     dkph_student_arrays("released", seed=5)
     dkph_student_arrays("paper", seed=6)
+    she_arrays("released", seed=9)
+    she_arrays("paper", seed=13)

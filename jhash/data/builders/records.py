@@ -1,4 +1,4 @@
-"""What the three builders share: the features of an example, the shards, the labels beside them."""
+"""What the builders of video sets share: the features of an example, the shards, the labels beside them."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -18,21 +18,18 @@ CONFIGS = [tfds.core.BuilderConfig(name=storage) for storage in ("float32", "flo
 INSTRUCTIONS = "Put the published .h5 and .mat files into one folder (see jhash.data.published) and name it here."
 
 
-class Labels(tfds.core.Metadata):
-    """labels_<part>.npy beside the shards: all labels of a part can be had without reading its frames."""
+class Beside(tfds.core.Metadata):
+    """<name>.npy beside the shards: all labels of a part can be had without reading its frames."""
 
     def __init__(self):
-        self.parts: dict[str, np.ndarray] = {}
+        self.arrays: dict[str, np.ndarray] = {}
 
     def save_metadata(self, data_dir) -> None:
-        for part, labels in self.parts.items():
-            np.save(Path(data_dir) / f"labels_{part}.npy", labels)
+        for name, array in self.arrays.items():
+            np.save(Path(data_dir) / f"{name}.npy", array)
 
     def load_metadata(self, data_dir) -> None:
-        self.parts = {
-            path.stem.removeprefix("labels_"): np.load(path, allow_pickle=False)
-            for path in Path(data_dir).glob("labels_*.npy")
-        }
+        self.arrays = {path.stem: np.load(path, allow_pickle=False) for path in Path(data_dir).glob("*.npy")}
 
 
 class Uncompressed(tfds.core.ExampleWriter):
@@ -57,7 +54,7 @@ def info(builder: tfds.core.DatasetBuilder, description: str, citation: str) -> 
         description=description,
         citation=citation,
         disable_shuffling=True,
-        metadata=Labels(),
+        metadata=Beside(),
         features=tfds.features.FeaturesDict(
             {
                 "id": np.int64,
@@ -79,7 +76,7 @@ def shards(builder: tfds.core.DatasetBuilder, directory: Path) -> Mapping[str, l
     for part in published.DATASETS[builder.name]:
         table = published.open_h5(builder.name, str(directory), part)
         if "labels" in table.columns:
-            builder.info.metadata.parts[part] = table.arrays["labels"]
+            builder.info.metadata.arrays[f"labels_{part}"] = table.arrays["labels"]
         progress.total += len(table)
         size = max(1, SHARD_BYTES // (int(np.prod(table.columns["frames"].shape)) * storage.itemsize))
         result[part] = [

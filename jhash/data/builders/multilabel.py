@@ -1,0 +1,46 @@
+"""MIRFlickr, MS-COCO or IAPR TC-12 as a TFDS dataset: pairs of image and text features with several labels each."""
+
+import tensorflow_datasets as tfds
+
+from jhash.data.builders import media, records
+
+CITATION = """@inproceedings{huiskes2008mir,
+  title = {The {MIR} {F}lickr Retrieval Evaluation},
+  author = {Huiskes, Mark J. and Lew, Michael S.},
+  booktitle = {ACM International Conference on Multimedia Information Retrieval},
+  year = {2008},
+}
+@inproceedings{lin2014microsoft,
+  title = {Microsoft {COCO}: Common Objects in Context},
+  author = {Lin, Tsung-Yi and Maire, Michael and Belongie, Serge and Hays, James and Perona, Pietro and
+    Ramanan, Deva and Doll{\\'a}r, Piotr and Zitnick, C. Lawrence},
+  booktitle = {European Conference on Computer Vision},
+  year = {2014},
+}
+@article{escalante2010segmented,
+  title = {The Segmented and Annotated {IAPR} {TC-12} Benchmark},
+  author = {Escalante, Hugo Jair and others},
+  journal = {Computer Vision and Image Understanding},
+  volume = {114},
+  number = {4},
+  year = {2010},
+}"""
+
+
+class Multilabel(tfds.core.ShardBasedBuilder):
+    """A split for each part of each medium, 'database_text'; configs name the features' precision."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = records.CONFIGS
+    MANUAL_DOWNLOAD_INSTRUCTIONS = media.INSTRUCTIONS
+    code_path = None  # nothing is downloaded: TFDS need not look for checksums (by a package it doesn't declare)
+    file = None  # the published file, where it isn't the only one in the folder
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return media.info(self, "MIRFlickr, MS-COCO or IAPR TC-12: features of images and their words.", CITATION)
+
+    def _shard_iterators_per_split(self, dl_manager):
+        return media.shards(self, self.file or dl_manager.manual_dir)
+
+    def _example_writer(self):
+        return records.Uncompressed(self.info.file_format)

@@ -1,0 +1,46 @@
+"""What a run reads: tables to train on, and tasks, each a query part against a database."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from jhash.types import Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One direction of retrieval."""
+
+    query: str  # the name of a part
+    database: tuple[str, ...]  # the names of parts, searched as one, in this order
+    names: tuple[str, str]  # of both, as results have them: ('test', 'train'), ('image test', 'text train')
+    self_in_database: bool = False  # the queries stand in the database, row by row
+    presets: tuple[str, ...] = ()  # the protocols that it is scored by; none: those of the config
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (self.query, *self.database)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Tables and tasks. A part of a task that has no table is one whose codes an earlier run stored.
+
+    Of video, tables are 'train', 'query', 'database' and, where asked for, 'validation'. Of media, 'image' is trained
+    on, 'image/test' asks, and so on.
+    """
+
+    name: str
+    tables: Mapping[str, Table]
+    tasks: tuple[Task, ...]
+    modalities: Mapping[str, str]  # table -> modality
+    normalisation: Mapping[str, Mapping[str, np.ndarray]]  # modality -> shift, scale, ..., already applied
+    classes: tuple[str, ...] = ()  # names of the labels' columns, where they have names
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The tables that tasks need, each once."""
+        return tuple(
+            part for part in dict.fromkeys(p for task in self.tasks for p in task.parts) if part in self.tables
+        )
