@@ -8,6 +8,7 @@ from jhash.config import experiment
 
 def get_config():
     config = experiment("she", "digits", normalise="standard")
+    config.modalities = ("image", "stroke", "audio", "event", "text")
     config.data.largest = 4000
     config.baselines = ()
     config.hyper.bits = 64

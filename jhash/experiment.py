@@ -12,13 +12,13 @@ from jhash.config import baseline, build
 from jhash.data.dataset import Dataset, Task
 from jhash.data.load import complete, load_dataset
 from jhash.data.streams import Known, load_streams
-from jhash.evaluate import encode, labels_of, require_labels, save_codes, save_normalisation, score
+from jhash.evaluate import curve, encode, labels_of, require_labels, save_codes, save_normalisation, score
 from jhash.journal import Journal
 from jhash.library import Library
 from jhash.parallel import memory_gb
 from jhash.types import InputError, Method
 from jhash.validation import Validation
-from jhash.workdir import claimed
+from jhash.workdir import claimed, write_json
 
 
 def say(sentence: str) -> None:
@@ -60,7 +60,7 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     decided = config.to_dict()
     if decided["run"]["resident_gb"] < 0:
         decided["run"]["resident_gb"] = memory_gb()
-    found: list[report.Result] = []
+    found, curves = [], []
     with claimed(workdir, decided) as decided, Interrupt() as interrupt:
         config = ConfigDict(decided)
         save_normalisation(workdir, dataset.normalisation)
@@ -73,10 +73,16 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
                 coded = _coded(contender, past, dataset, folder)
                 _hand_on(folder, name, contender, past, dataset, coded, given)
                 for task in dataset.tasks:
-                    found += _rows(contender, name, task, coded, dataset, given, config, seed)
+                    arrays = _arrays(task, coded, dataset, given)
+                    found += _rows(contender, name, task, arrays, dataset, config, seed)
+                    if "she" in task.presets:
+                        names = {"dataset": dataset.name, "method": name, "seed": seed, "query": task.names[0]}
+                        curves.append(names | {"database": task.names[1]} | curve(*arrays))
                 report.write_results(workdir / "results.json", [result.row for result in found])
     rows = [result.row for result in found]
-    if len(dataset.tasks) > 1:
+    if curves:
+        write_json(workdir / "curves.json", curves)
+        (workdir / "precision_recall.svg").write_text(plot.precision_recall(curves))
         print(report.matrix(rows))
         return rows
     (workdir / "map_at_k.svg").write_text(plot.map_at_k(rows))
@@ -163,8 +169,11 @@ def _hand_on(folder: Path, name: str, method: Method, past, dataset: Dataset, co
     library.write(folder / library.FILE, handed)
 
 
-def _rows(method: Method, name: str, task: Task, coded, dataset, earlier, config, seed: int) -> list[report.Result]:
-    """One task by each of its protocols; a part that has no table is one of the library's."""
+def _arrays(task: Task, coded, dataset: Dataset, earlier: Library | None) -> list[np.ndarray]:
+    """A task's codes and labels: of the queries [Q, K], of the database [N, K], [Q, C], [N, C].
+
+    A part that has no table is one of the library's.
+    """
 
     def part(name: str):
         if name in dataset.tables:
@@ -173,14 +182,20 @@ def _rows(method: Method, name: str, task: Task, coded, dataset, earlier, config
 
     codes, labels = part(task.query)
     searched, searched_labels = (np.concatenate(arrays) for arrays in zip(*map(part, task.database), strict=True))
+    return [codes, searched, labels, searched_labels]
+
+
+def _rows(method: Method, name: str, task: Task, arrays, dataset: Dataset, config, seed: int) -> list[report.Result]:
+    """One task by each of its protocols."""
+    queries, items = len(arrays[0]), len(arrays[1])
     rows = []
     for preset in task.presets or config.presets:
         rows += report.results(
             score(
-                *(method, codes, searched, labels, searched_labels),
+                *(method, *arrays),
                 preset=preset,
                 ties=config.ties,
-                self_rows=np.arange(len(codes)) if task.self_in_database else None,
+                self_rows=np.arange(queries) if task.self_in_database else None,
             ),
             method=name,
             variant=getattr(method, "described", None),
@@ -189,6 +204,6 @@ def _rows(method: Method, name: str, task: Task, coded, dataset, earlier, config
             database=task.names[1],
             bits=None if method.real else method.bits,
             seed=seed,
-            items=(len(codes), len(searched)),
+            items=(queries, items),
         )
     return rows

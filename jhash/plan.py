@@ -4,7 +4,7 @@ import dataclasses
 import resource
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 import jhash.data.plan
 from jhash import parallel, train
 from jhash.config import build
-from jhash.data.load import open_parts
+from jhash.data.load import complete, open_parts
 from jhash.data.source import Subset
+from jhash.data.streams import Known, load_streams
 from jhash.steps import keys_of_stage, resident_spans
 from jhash.types import InputError, Method, Past, Stage, Table
 
@@ -25,17 +26,18 @@ ROWS, STEPS = 4096, 4  # the timed training sees so many rows, for so many steps
 def lines(config: ConfigDict) -> list[str]:
     """The plan as text. Raises InputError for whatever the run itself would refuse at its start."""
     method = build(config.method, config.hyper.to_dict())
-    tables = open_parts(config.data, config.seed)
+    tables, text = _opened(config)
+    stages = method.stages(tables)
     limit = config.run.resident_gb if config.run.resident_gb >= 0 else parallel.memory_gb()
-    resident = train.table_bytes(tables["train"], method) <= limit * 1e9
-    text = jhash.data.plan.lines(jhash.data.plan.plan(config.data, config.seed))
+    largest = max(train.table_bytes(tables[stage.table], method) for stage in stages)
+    resident = largest <= limit * 1e9
     text.append(
-        f"training on {jax.local_device_count()} {jax.default_backend()} device(s), table of frames "
+        f"training on {jax.local_device_count()} {jax.default_backend()} device(s), the largest table "
         + ("on the device" if resident else f"streamed (larger than {limit:.1f} GB)")
     )
     minutes, disk, past = 0.0, 0, {}
-    small = _small(method, tables)
-    for index, stage in enumerate(method.stages(tables)):
+    small = _small(method, tables, stages)
+    for index, stage in enumerate(stages):
         timed = _time_stage(method, method.stages(small)[index], index, past, small, config.seed)
         past[stage.name] = timed.past
         prepare = timed.prepare * len(tables[stage.table]) / len(small[stage.table])
@@ -46,7 +48,7 @@ def lines(config: ConfigDict) -> list[str]:
             f"{stage.steps} steps of {timed.step:.3f} s: {total / 60:.1f} min"
         )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    memory = peak + (train.table_bytes(tables["train"], method) if resident else 0)
+    memory = peak + (largest if resident else 0)
     text.append(f"for each seed about {minutes:.0f} min; {config.seeds} seed(s): {config.seeds * minutes:.0f} min")
     text.append(f"memory about {memory / 1e9:.1f} GB; disk about {disk / 1e6:.0f} MB of checkpoints for each seed")
     return text
@@ -61,9 +63,27 @@ class Timed:
     past: Past
 
 
-def _small(method: Method, tables: Mapping[str, Table]) -> dict[str, Table]:
-    """The first rows of the training part, or all of it where the method wants more than those."""
-    cut = {**tables, "train": Subset(tables["train"], np.arange(min(ROWS, len(tables["train"]))), "the first rows")}
+def _opened(config: ConfigDict) -> tuple[Mapping[str, Table], list[str]]:
+    """The tables that a run would open, and what to say of them."""
+    if "modalities" not in config:
+        planned = jhash.data.plan.plan(config.data, config.seed)
+        return open_parts(config.data, config.seed), jhash.data.plan.lines(planned)
+    tables = load_streams(complete(config.data), config.seed, config.modalities, Known()).tables
+    text = [f"data {config.data.name}"]
+    for name, table in tables.items():
+        if "features" in table.columns:
+            items, classes = table.columns["features"], table.columns["labels"].shape[0]
+            text.append(f"  {name}: {[len(table), *items.shape]} {items.dtype}, {classes} classes")
+    return tables, text
+
+
+def _small(method: Method, tables: Mapping[str, Table], stages: Sequence[Stage]) -> dict[str, Table]:
+    """The first rows of what is trained on, or all of it where the method wants more than those."""
+    trained = {stage.table: tables[stage.table] for stage in stages}
+    cut = {
+        **tables,
+        **{name: Subset(table, np.arange(min(ROWS, len(table))), "the first rows") for name, table in trained.items()},
+    }
     try:
         method.stages(cut)
         return cut

@@ -2,8 +2,10 @@
 
     python tests/benchmarks/step_time.py --method mcmsh
     python tests/benchmarks/step_time.py --method dkph --batch 128 --dtype bfloat16
+    python tests/benchmarks/step_time.py --method she --variant paper
 
-The sizes are the papers': batch 256, 25 frames, 4096-d features, 64 bits, 2000 centres. The yardstick is one float32
+The sizes are the papers': batch 256, 25 frames, 4096-d features, 64 bits, 2000 centres; of SHE, which has no frames,
+128 bits and 20 classes, and the stage is a later medium's. The yardstick is one float32
 product 256×4096×4096. `ratio` is fastest step over fastest product, since other work on the machine only ever adds;
 `cpu ratio` is the same of the processor's seconds, which a busy machine blurs less. The batch
 lies on the device and the state is donated, as in training.
@@ -23,6 +25,7 @@ import optax
 
 from jhash.types import Across, Past, TrainState
 
+CLASSES = 20
 ALONE = Across(gather=lambda tree: tree, mean=lambda tree: tree, places=jnp.arange, axis=None)
 
 
@@ -41,9 +44,34 @@ class RandomTable:
         return {"frames": np.maximum(np.random.default_rng(0).standard_normal(shape, np.float32), 0)}
 
 
+class LabelledTable:
+    """Random features and classes of one medium."""
+
+    def __init__(self, items, channels):
+        self.name, self.items = "random", items
+        self.columns = {
+            "features": jax.ShapeDtypeStruct((channels,), np.float32),
+            "labels": jax.ShapeDtypeStruct((CLASSES,), np.uint8),
+        }
+
+    def __len__(self):
+        return self.items
+
+    def read(self, rows, columns):
+        random = np.random.default_rng(0)
+        features = np.maximum(random.standard_normal((len(rows), *self.columns["features"].shape), np.float32), 0)
+        return {"features": features, "labels": np.eye(CLASSES, dtype=np.uint8)[rows % CLASSES]}
+
+
 def context_of(name, method, items, stage):
     """What `prepare` would give, of the right shapes: random pools say nothing, but cost a step the same."""
     random = np.random.default_rng(0)
+    if name == "she":
+        anchor = random.standard_normal((CLASSES, method.prototypes, method.bits), np.float32)
+        anchor /= np.linalg.norm(anchor, axis=-1, keepdims=True)
+        known = np.ones(CLASSES, bool)
+        start = np.asarray(jax.random.key_data(jax.random.key(0)))
+        return {"anchor": anchor, "filled": known, "present": known, "width": np.int32(4096), "start": start}
     pool = lambda: random.integers(0, items, (items, method.pool), np.int32)  # noqa: E731
     counts = np.full(items, method.pool, np.int32)
     pools = {"positive": pool(), "positive_count": counts, "negative": pool(), "negative_count": counts}
@@ -85,7 +113,7 @@ def measure(name, method, stage, table, repeats):
     key = jax.random.key(0)
     rows = jax.jit(functools.partial(method.rows, stage))(context, jnp.arange(stage.size), jnp.int32(0), key)
     roles = [role for role, chosen in rows.items() if jnp.issubdtype(chosen.dtype, jnp.integer)]
-    batch = {role: jax.device_put(table.read(np.asarray(rows[role]), ["frames"])) for role in roles}
+    batch = {role: jax.device_put(table.read(np.asarray(rows[role]), method.columns)) for role in roles}
     past: dict[str, Past] = {}
     params, collections = jax.jit(lambda key: method.init(stage, past, context, batch["item"], key))(key)
     opt = jax.jit(method.optimizer(stage).init)(params)
@@ -129,9 +157,9 @@ def measure(name, method, stage, table, repeats):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", choices=("mcmsh", "dkph"), required=True)
+    parser.add_argument("--method", choices=("mcmsh", "dkph", "she"), required=True)
     parser.add_argument("--variant", default="released")
-    parser.add_argument("--bits", type=int, default=64)
+    parser.add_argument("--bits", type=int, default=0, help="default: 64, of SHE 128")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--frames", type=int, default=25)
     parser.add_argument("--channels", type=int, default=4096)
@@ -140,12 +168,16 @@ def main():
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--repeats", type=int, default=5)
     flags = parser.parse_args()
-    settings = {name: getattr(flags, name) for name in ("variant", "bits", "batch", "centres", "dtype")}
+    frames = flags.method != "she"
+    flags.bits = flags.bits or (64 if frames else 128)
+    settings = {name: getattr(flags, name) for name in ("variant", "bits", "batch", "dtype")}
+    settings |= {"centres": flags.centres} if frames else {}
     method = importlib.import_module(f"jhash.methods.{flags.method}").Method(**settings)
-    table = RandomTable(flags.items, flags.frames, flags.channels)
+    videos, media = RandomTable(flags.items, flags.frames, flags.channels), LabelledTable(flags.items, flags.channels)
+    tables = {"train": videos} if frames else {"medium": media}
     print(f"{flags.method} {flags.variant}, {flags.dtype}: jax {jax.__version__} on {jax.devices()[0].device_kind}")
-    for n, stage in enumerate(method.stages({"train": table})):
-        row = measure(flags.method, method, stage, table, flags.repeats)
+    for n, stage in enumerate(method.stages(tables)):
+        row = measure(flags.method, method, stage, tables[stage.table], flags.repeats)
         if n == 0:
             print("".join(f"{name:>14}" for name in row))
         print("".join(f"{value:14.3f}" if isinstance(value, float) else f"{value:>14}" for value in row.values()))
