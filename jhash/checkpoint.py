@@ -46,7 +46,7 @@ def save(folder: Path, tree: Tree) -> None:
 
 
 def load(folder: Path) -> Tree:
-    """Reads what `save` wrote, as nested dicts of NumPy arrays. Raises BrokenCheckpoint."""
+    """Reads what `save` wrote, as nested dicts of NumPy arrays, lists too (see `lists`). Raises BrokenCheckpoint."""
     folder = folder.absolute()
     try:
         metadata = ocp.metadata(folder)
@@ -56,6 +56,15 @@ def load(folder: Path) -> Tree:
     if digest(tree) != (metadata.custom_metadata or {}).get("digest"):
         raise BrokenCheckpoint(f"{folder}: the checkpoint's content differs from what was written")
     return tree
+
+
+def lists(tree: Tree) -> Tree:
+    """What `load` gives with its lists back: of a dict with the keys '0', '1', ... one is made."""
+    if not isinstance(tree, dict):
+        return tree
+    whole = {name: lists(value) for name, value in tree.items()}
+    numbers = [str(number) for number in range(len(whole))]
+    return [whole[number] for number in numbers] if whole and whole.keys() == set(numbers) else whole
 
 
 def _as_numpy(leaf) -> np.ndarray:

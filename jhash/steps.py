@@ -25,10 +25,16 @@ def keys_of_stage(seed: int, index: int) -> Key:
     return jax.random.split(jax.random.fold_in(jax.random.key(seed), index), 4)
 
 
-def order_of_pass(key: Key, size: int) -> Array:
-    """[size] the rows in random order; a row's draw depends on its number alone, never on how many others there are."""
-    draws = jax.vmap(lambda row: jax.random.bits(jax.random.fold_in(key, row), (), "uint32"))(jnp.arange(size))
-    return jnp.argsort(draws).astype(jnp.int32)
+def order_of_pass(key: Key, size: int | Array, capacity: int | None = None) -> Array:
+    """[size] the rows in random order; a row's draw depends on its number alone, never on how many others there are.
+
+    With a capacity, [capacity]: the rows of padding, those from `size` on, come last.
+    """
+    rows = jnp.arange(size if capacity is None else capacity)
+    draws = jax.vmap(lambda row: jax.random.bits(jax.random.fold_in(key, row), (), "uint32"))(rows)
+    if capacity is not None:
+        draws = jnp.where(rows < size, draws, jnp.uint32(2**32 - 1))
+    return jnp.argsort(draws).astype(jnp.int32)  # stable: a row that drew the largest still precedes the padding
 
 
 def update(method: Method, stage: Stage, context: Tree, state: TrainState, batch, rows, key: Key, across: Across):
@@ -53,29 +59,33 @@ def rows_of_step(method: Method, stage: Stage, context: Tree, keys: Key, order: 
     return method.rows(stage, context, order, step, draw), noise
 
 
-def order_of_step(stage: Stage, keys: Key, step: Array) -> Array:
-    """[size] the order of the pass that the step belongs to."""
-    return order_of_pass(jax.random.fold_in(keys[2], step // stage.pass_steps), stage.size)
+def order_of_step(stage: Stage, keys: Key, step: Array, capacity: int | None = None) -> Array:
+    """[size], or [capacity], the order of the pass that the step belongs to."""
+    return order_of_pass(jax.random.fold_in(keys[2], step // stage.pass_steps), stage.size, capacity)
+
+
+def resident_step(method: Method, stage: Stage, context: Tree, keys: Key, columns, order: Array, state, devices: int):
+    """One step on columns [N, ...] that live on the device: (state, logs)."""
+    rows, noise = rows_of_step(method, stage, context, keys, order, state.step)
+    rows = parallel.local_rows(rows, devices)
+    batch = {
+        role: {name: column[chosen] for name, column in columns.items()}
+        for role, chosen in rows.items()
+        if _is_rows(chosen)
+    }
+    return update(method, stage, context, state, batch, rows, noise, parallel.across(devices))
 
 
 @functools.cache
 def resident_call(method: Method, stage: Stage, devices: int) -> Callable:
     """Compiled (state, (context, keys, steps), columns) -> (state, logs [pass_steps]): a span of steps in one loop."""
-    across = parallel.across(devices)
 
     def run(state, shared, columns):
         context, keys, steps = shared
         order = order_of_step(stage, keys, state.step)
 
         def one(state):
-            rows, noise = rows_of_step(method, stage, context, keys, order, state.step)
-            rows = parallel.local_rows(rows, devices)
-            batch = {
-                role: {name: column[chosen] for name, column in columns.items()}
-                for role, chosen in rows.items()
-                if _is_rows(chosen)
-            }
-            return update(method, stage, context, state, batch, rows, noise, across)
+            return resident_step(method, stage, context, keys, columns, order, state, devices)
 
         logs = jax.tree.map(
             lambda log: jnp.zeros((stage.pass_steps, *log.shape), log.dtype), jax.eval_shape(one, state)[1]

@@ -137,7 +137,11 @@ def _finished(folder: Path, run: Run) -> Past | None:
 
 def read_past(folder: Path) -> Past:
     """What a finished stage left at <stage folder>/past. Raises BrokenCheckpoint."""
-    return Past(*(checkpoint.load(folder).get(name, {}) for name in Past._fields))
+    return _past(checkpoint.load(folder))
+
+
+def _past(saved: Tree) -> Past:
+    return Past(*(checkpoint.lists(saved.get(name, {})) for name in Past._fields))
 
 
 def _context(method, stage, past, tables, key: Key, folder: Path, run: Run) -> dict[str, np.ndarray]:
@@ -189,8 +193,7 @@ class _Best:
             checkpoint.save(self.folder, kept)
 
     def past(self) -> Past:
-        held = self._held()
-        return Past(*(held.get(name, {}) for name in Past._fields))
+        return _past(self._held())
 
     def _held(self) -> Tree | None:
         return checkpoint.load(self.folder) if self.folder.is_dir() else None

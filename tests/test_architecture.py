@@ -26,6 +26,7 @@ ALLOWED = {
     "data": {"features"},
     "steps": {"parallel"},
     "train": {"parallel", "checkpoint", "steps"},
+    "scan": {"parallel", "methods", "steps", "train"},
     "hamming": {"codes"},
     "measures": set(),
     "metrics": {"hamming", "measures"},

@@ -18,9 +18,10 @@ from jhash.losses import she
 FOLDER = Path(__file__).parent / "parity"
 ALPHA, BETA, SIGMA = 1.0, 4.0, 0.95
 VARIANT = pytest.mark.parametrize("variant", ["paper", "released"])
-STAGE = pytest.mark.parametrize("stage", ["first", "later"])
-JIT = pytest.mark.parametrize("jit", [lambda f: f, jax.jit], ids=["plain", "jit"])
-TERMS = pytest.mark.parametrize("term", ["mining", "separation", "transfer", "discrimination", "total"])
+STAGES = ("first", "later")
+STAGE = pytest.mark.parametrize("stage", STAGES)
+NAMES = ("mining", "separation", "transfer", "discrimination", "total")
+TERMS = pytest.mark.parametrize("term", NAMES)
 
 
 @functools.cache
@@ -99,11 +100,10 @@ def test_networks_give_the_same_codes_and_library(variant):
         np.testing.assert_allclose(ours, load(variant)[f"output/{name}"], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-@JIT
 @VARIANT
 @STAGE
-def test_losses_are_the_same(jit, variant, stage):
-    found = jit(functools.partial(losses, variant, stage=stage))(*outputs(variant))
+def test_losses_are_the_same(variant, stage):
+    found = jax.jit(functools.partial(losses, variant, stage=stage))(*outputs(variant))
     prefix = f"loss/{stage}/"
     expected = {k.removeprefix(prefix): v for k, v in load(variant).items() if k.startswith(prefix)}
     assert found.keys() == expected.keys()
@@ -111,13 +111,20 @@ def test_losses_are_the_same(jit, variant, stage):
         np.testing.assert_allclose(found[name], value, rtol=1e-5, err_msg=name)
 
 
-@JIT
+@functools.cache
+def gradients(variant):
+    """term -> its gradients in codes and library, all from one compilation."""
+
+    def of(term):
+        return jax.grad(lambda *points: losses(variant, *points)[term], argnums=(0, 1))
+
+    return jax.jit(lambda *points: {term: of(term)(*points) for term in NAMES})(*outputs(variant))
+
+
 @VARIANT
 @TERMS
-def test_gradients_in_codes_and_library_are_the_same(jit, variant, term):
-    points = outputs(variant)
-    found = jit(jax.grad(lambda *points: losses(variant, *points)[term], argnums=(0, 1)))(*points)
-    for ours, rows, name in zip(found, points, ("codes", "library"), strict=True):
+def test_gradients_in_codes_and_library_are_the_same(variant, term):
+    for ours, rows, name in zip(gradients(variant)[term], outputs(variant), ("codes", "library"), strict=True):
         wanted = load(variant).get(f"grad/{term}/{name}")
         if wanted is None:  # a term that doesn't see it
             np.testing.assert_array_equal(ours, 0)
@@ -125,13 +132,18 @@ def test_gradients_in_codes_and_library_are_the_same(jit, variant, term):
             close(along(ours, rows), along(wanted, rows), name)
 
 
+@functools.cache
+def weight_gradients(variant):
+    def of(stage):
+        return jax.grad(lambda networks: losses(variant, *forward(variant, networks), stage)["total"])
+
+    return jax.jit(lambda networks: {stage: of(stage)(networks) for stage in STAGES})(tree(variant, "weight/"))
+
+
 @VARIANT
 @STAGE
 def test_gradients_in_every_weight_are_the_same(variant, stage):
-    def total(networks):
-        return losses(variant, *forward(variant, networks), stage)["total"]
-
-    found, wanted = jax.jit(jax.grad(total))(tree(variant, "weight/")), tree(variant, f"grad/{stage}/")
+    found, wanted = weight_gradients(variant)[stage], tree(variant, f"grad/{stage}/")
     for (path, ours), theirs in zip(jax.tree.leaves_with_path(found), jax.tree.leaves(wanted), strict=True):
         close(np.asarray(ours), np.asarray(theirs), jax.tree_util.keystr(path))
 

@@ -112,8 +112,11 @@ class Method:
         epoch = len(table) // batch
         return Stage(medium, medium, len(table), batch, self.epochs * epoch, epoch)
 
+    def rate(self, medium: str) -> float:
+        return dict(self.learning_rates).get(medium, self.learning_rate)
+
     def optimizer(self, stage: Stage) -> optax.GradientTransformation:
-        return optax.adam(dict(self.learning_rates).get(stage.name, self.learning_rate), b1=0.5, b2=0.999)
+        return optax.adam(self.rate(stage.name), b1=0.5, b2=0.999)
 
     # what is frozen
 
