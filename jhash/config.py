@@ -36,7 +36,8 @@ def experiment(method: str, data: str, **data_fields) -> ConfigDict:
             **streams,
             "hyper": {f.name: _default(f) for f in _fields(method_class(method))},
             "data": complete({"name": data, **data_fields}),
-            "baselines": ("itq", "lsh", "cosine"),  # methods scored beside this one, at the same length
+            # methods scored beside this one, at the same length; those there are hash video
+            "baselines": () if streams else ("itq", "lsh", "cosine"),
             "against": "itq",  # the table says who won, tied or lost against it
             "baseline_view": "mean",  # what the baselines see of the frames: 'mean' | 'flatten'
             "seed": 0,

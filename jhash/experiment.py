@@ -15,7 +15,7 @@ from jhash.data.streams import Known, load_streams
 from jhash.evaluate import curve, encode, labels_of, require_labels, save_codes, save_normalisation, score
 from jhash.journal import Journal
 from jhash.library import Library
-from jhash.parallel import memory_gb
+from jhash.parallel import count, memory_gb
 from jhash.types import InputError, Method
 from jhash.validation import Validation
 from jhash.workdir import claimed, write_json
@@ -55,7 +55,12 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     dataset = _dataset(config, earlier[config.seed])
     for part in dataset.parts:
         require_labels(dataset.tables[part])
-    method.stages(dataset.tables)
+    contenders = {config.method: method} | {name: baseline(name, config) for name in config.baselines}
+    for name, contender in contenders.items():
+        _check_reads(config, name, contender)
+    for stage in method.stages(dataset.tables):
+        if stage.steps:
+            count(config.run.devices, stage.batch)
     validation = Validation(method, dataset) if config.select == "validation" else None
     decided = config.to_dict()
     if decided["run"]["resident_gb"] < 0:
@@ -64,7 +69,6 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     with claimed(workdir, decided) as decided, Interrupt() as interrupt:
         config = ConfigDict(decided)
         save_normalisation(workdir, dataset.normalisation)
-        contenders = {config.method: method} | {name: baseline(name, config) for name in config.baselines}
         for seed in _seeds(config):
             for name, contender in contenders.items():
                 folder = workdir / f"seed-{seed}" / name
@@ -85,10 +89,23 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
         (workdir / "precision_recall.svg").write_text(plot.precision_recall(curves))
         print(report.matrix(rows))
         return rows
+    if not rows:
+        say("no second medium yet: codes and library are kept, and the next one is compared with them")
+        return rows
     (workdir / "map_at_k.svg").write_text(plot.map_at_k(rows))
     against = config.against if config.against in contenders else None
     print(report.table(rows, compared=report.comparisons(found, against) if against else None, baseline=against))
     return rows
+
+
+def _check_reads(config, name: str, method: Method) -> None:
+    column = "features" if "modalities" in config else "frames"
+    if column not in method.inputs:
+        field = "method" if name == config.method else "baselines"
+        raise InputError(
+            f"config.{field}: expected a method of {column}, which {config.data.name} has, found {name!r} "
+            f"of {', '.join(method.inputs)}"
+        )
 
 
 def _seeds(config) -> range:
@@ -105,6 +122,12 @@ def _earlier(config, workdir: Path, seed: int) -> Library | None:
         raise InputError(
             f"config.library {config.library!r}: expected codes of {config.method} with {config.hyper.bits} bits, "
             f"found {found.method} with {found.bits}"
+        )
+    asked, given = config.hyper.get("prototypes"), found.kept["library"].shape[1]
+    if asked != given:
+        raise InputError(
+            f"config.library {config.library!r}: expected {asked} prototypes a class "
+            f"(config.hyper.prototypes), found {given}"
         )
     return found
 

@@ -75,9 +75,9 @@ def read(path: Path) -> Library:
         raise InputError(f"{path}: expected the library of a finished run, found no such file") from error
     except Exception as error:  # zipfile, zlib and numpy fail in a dozen ways on a torn file
         raise InputError(f"{path}: expected a whole library, found a torn or damaged file ({error})") from error
-    if int(arrays.get("version", 0)) != VERSION:
-        found = arrays.get("version", "none")
-        raise InputError(f"{path}: expected a library of version {VERSION}, found version {found}")
+    version = arrays.get("version", np.array("none"))
+    if version.tolist() != VERSION:
+        raise InputError(f"{path}: expected a library of version {VERSION}, found version {version.tolist()!r}")
     if str(arrays.pop("digest", "")) != _digest(arrays):
         raise InputError(f"{path}: the library's content differs from what was written")
     bits = int(arrays["bits"])

@@ -38,17 +38,18 @@ def across(devices: int) -> Across:
 
 def count(asked: int, batch: int) -> int:
     """Devices to use: those asked for, or with 0 as many of the local ones as divide the batch."""
-    local = _local(asked)
+    local = available(asked)
     if asked and batch % asked:
         raise InputError(f"config.devices: expected a number that divides the batch of {batch}, found {asked}")
     return asked or max(n for n in range(1, local + 1) if batch % n == 0)
 
 
-def _local(asked: int) -> int:
+def available(asked: int) -> int:
+    """Devices to use where no batch is split: those asked for, or with 0 all local ones."""
     local = jax.local_device_count()
     if asked > local:
         raise InputError(f"config.devices: expected at most the {local} devices here, found {asked}")
-    return local
+    return asked or local
 
 
 def memory_gb() -> float:
@@ -86,18 +87,13 @@ def compile_step(function: Callable, devices: int, *, sharded: bool) -> Callable
     )
 
 
-def spread(function: Callable, shared: Tree, items: Tree, asked: int) -> Tree:
-    """function(shared, item) of n items [n, ...], each on one device and the devices side by side -> [n, ...].
+def spread(function: Callable, shared: Tree, items: Tree, devices: int) -> Tree:
+    """function(shared, item) of n items [n, ...], one on each device at a time -> [n, ...].
 
-    Args:
-        function: traceable; the devices don't hear of each other in it.
-        shared: the same for all items.
-        items: one on a device at a time; a device without one in the last round repeats the last.
-        asked: devices; 0 is all local ones.
+    In the last round a device without an item repeats the last one.
     """
     number = len(jax.tree.leaves(items)[0])
-    local = _local(asked)
-    devices = min(asked or local, number)
+    devices = min(devices, number)
     call = jax.pmap(function, AXIS, in_axes=(None, 0), devices=jax.local_devices()[:devices])
     rounds = []
     for begin in range(0, number, devices):

@@ -37,10 +37,10 @@ class Dataset:
     modalities: Mapping[str, str]  # table -> modality
     normalisation: Mapping[str, Mapping[str, np.ndarray]]  # modality -> shift, scale, ..., already applied
     classes: tuple[str, ...] = ()  # names of the labels' columns, where they have names
+    kept: tuple[str, ...] = ()  # parts whose codes are handed on, whether a task needs them or not
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The tables that tasks need, each once."""
-        return tuple(
-            part for part in dict.fromkeys(p for task in self.tasks for p in task.parts) if part in self.tables
-        )
+        """The tables that are encoded, each once: those that tasks need, and those kept."""
+        needed = dict.fromkeys([part for task in self.tasks for part in task.parts] + list(self.kept))
+        return tuple(part for part in needed if part in self.tables)

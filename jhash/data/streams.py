@@ -29,10 +29,10 @@ def load_streams(config: Mapping[str, Any], seed: int, names: Sequence[str], kno
     """Opens, splits, checks and normalises the named media, and pairs them, also with those that are known.
 
     Each ordered pair of different media is two tasks: by the protocol 'she' with training and test items as the
-    database, and by 'trec' with the training items alone.
+    database, and by 'trec' with the training items alone. A first medium alone has no task yet.
 
     Raises:
-        InputError: one sentence on what is missing or wrong; no second medium; a class that the code book lacks.
+        InputError: one sentence on what is missing or wrong; a class that the code book lacks.
     """
     if not names or len(set(names)) < len(names):
         raise InputError(f"config.modalities: expected media of {config['name']}, each once, found {tuple(names)}")
@@ -41,6 +41,8 @@ def load_streams(config: Mapping[str, Any], seed: int, names: Sequence[str], kno
         raise InputError(f"config.modalities: the library holds {again[0]!r} already; expected other media")
     if config["noise"] and not 0.0 < config["noise"] < 1.0:
         raise InputError(f"data.noise: expected a share from 0 to below 1, found {config['noise']}")
+    if config["largest"] < 0:
+        raise InputError(f"data.largest: expected a number of items, or 0 for all, found {config['largest']}")
     opened = [media.open_medium(config, name) for name in names]
     classes = _code_book(opened, known, config["new_classes"])
     tables, normalisation = {}, {}
@@ -56,6 +58,7 @@ def load_streams(config: Mapping[str, Any], seed: int, names: Sequence[str], kno
         modalities={part: part.split("/")[0] for part in tables},
         normalisation=normalisation,
         classes=classes,
+        kept=tuple(parts_here),
     )
 
 
@@ -99,6 +102,9 @@ def _parts(medium: media.Medium, classes: Sequence[str], config, seed: int):
     given = {"train": taken(medium.train, train_rows), "test": taken(asked, test_rows)}
     if medium.database is not None and not config["fold"]:
         given["database"] = taken(medium.database, np.arange(len(medium.database)))
+    for part, (_, labels) in given.items():
+        if not labels.any():
+            raise InputError(f"{config['name']} {medium.name} ({part}): expected items with a class, found none")
     fitted = fit_normalisation(
         ArrayTable(medium.train.name, {"frames": given["train"][0][:, None]}), config["normalise"]
     )

@@ -23,7 +23,7 @@ def mining(codes: Array, labels: Array, library: Array, *, q: float = 0.0) -> Ar
 
     Args:
         codes: [B, K].
-        labels: 0/1 [B, C]; of an item in several classes the prototypes of all of them compete.
+        labels: 0/1 [B, C]; of an item in several classes the prototypes of all of them compete, one in none adds 0.
         library: [C, P, K].
         q: 0 for Eq 6; above, generalised cross-entropy (1 - s^q) / q (Zhang and Sabuncu 2018), which a wrong label
             pulls less at; 1 is the mean absolute error.
@@ -34,7 +34,8 @@ def mining(codes: Array, labels: Array, library: Array, *, q: float = 0.0) -> Ar
     nearness = (jnp.einsum("bk,cpk->bcp", codes, library) + 1) / 2
     own = jnp.where(labels[:, :, None] > 0, nearness, 0.0).max((1, 2))
     own = jnp.maximum(own, SMALLEST)
-    return -jnp.log(own).mean() if q == 0 else ((1 - own**q) / q).mean()
+    terms = -jnp.log(own) if q == 0 else (1 - own**q) / q
+    return _of_labelled(terms, labels).mean()
 
 
 def separation(library: Array, *, form: str) -> Array:
@@ -53,10 +54,10 @@ def separation(library: Array, *, form: str) -> Array:
     same = owner[:, None] == owner[None, :]
     cosine = jnp.where(itself, 0.0, flat @ flat.T)
     if form == "released":
-        return _contrast_released(cosine, same)
+        return _contrast_released(cosine, same).mean()
     if prototypes == 1:
         raise ValueError("separation as printed: expected at least 2 prototypes a class, found 1")
-    return _contrast(jnp.where(itself, -jnp.inf, cosine), same)
+    return _contrast(jnp.where(itself, -jnp.inf, cosine), same).mean()
 
 
 def transfer(library: Array, anchor: Array, filled: Array, *, sigma: float) -> Array:
@@ -89,17 +90,26 @@ def discrimination(codes: Array, labels: Array, all_codes: Array, all_labels: Ar
     chex.assert_equal_shape_prefix([all_codes, all_labels], 1)
     same = labels.astype(codes.dtype) @ all_labels.astype(codes.dtype).T > 0
     cosine = codes @ all_codes.T
-    return _contrast_released(cosine, same) if form == "released" else _contrast(cosine, same)
+    if form == "released":
+        return _of_labelled(_contrast_released(cosine, same), labels).mean()
+    # an item without a class has no fellows, not even itself: any mask will do where its term is left out
+    same = same | ~labels.any(1)[:, None]
+    return _of_labelled(_contrast(cosine, same), labels).mean()
+
+
+def _of_labelled(terms, labels):
+    """Terms [B], 0 of the items that have no class, which these losses say nothing of."""
+    return jnp.where(labels.any(1), terms, 0.0)
 
 
 def _contrast(cosine, same):
-    """-log of the share that e^cosine of the same class has in a row, the mean over rows."""
+    """[B] -log of the share that e^cosine of the same class has in a row."""
     own = jax.nn.logsumexp(jnp.where(same, cosine, -jnp.inf), axis=1)
-    return (jax.nn.logsumexp(cosine, axis=1) - own).mean()
+    return jax.nn.logsumexp(cosine, axis=1) - own
 
 
 def _contrast_released(cosine, same):
-    """The same with the mask inside the exponent: a masked entry counts e⁰ = 1."""
+    """[B] the same with the mask inside the exponent: a masked entry counts e⁰ = 1."""
     own = jnp.exp(jnp.where(same, cosine, 0.0)).sum(1)
     others = jnp.exp(jnp.where(same, 0.0, cosine)).sum(1)
-    return (jnp.log(own + others) - jnp.log(own)).mean()
+    return jnp.log(own + others) - jnp.log(own)

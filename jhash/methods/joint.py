@@ -35,6 +35,10 @@ class Method:
     inputs: ClassVar[tuple[str, ...]] = ("features",)
     real: ClassVar[bool] = False
 
+    def __post_init__(self):
+        if self.prototypes < 2:
+            raise InputError(f"method.prototypes: expected at least 2 a class, found {self.prototypes}")
+
     @property
     def columns(self) -> tuple[str, ...]:
         return tuple(f"{medium}:{column}" for medium in self.media for column in ("features", "labels"))

@@ -75,7 +75,16 @@ class Method:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"method.{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}")
-        object.__setattr__(self, "learning_rates", tuple((str(m), float(r)) for m, r in self.learning_rates))
+        try:
+            rates = tuple((str(medium), float(rate)) for medium, rate in self.learning_rates)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"method.learning_rates: expected pairs of a medium and its rate, found {self.learning_rates!r}"
+            ) from error
+        object.__setattr__(self, "learning_rates", rates)
+        for name in ("bits", "hidden", "batch"):
+            if getattr(self, name) < 1:
+                raise InputError(f"method.{name}: expected at least 1, found {getattr(self, name)}")
         weights = (self.mining, self.separation, self.transfer, self.discrimination)
         if min(weights) < 0 or max(weights) == 0:
             raise InputError(f"method: expected loss weights of at least 0 and one above, found {weights}")
@@ -88,6 +97,8 @@ class Method:
             raise InputError("method.start: expected 'shared' or 'independent' with library='mlp', found 'anchor'")
         if not 0.0 <= self.sigma <= 1.0:
             raise InputError(f"method.sigma: expected a cosine from 0 to 1, found {self.sigma}")
+        if not 0.0 <= self.mining_q <= 1.0:
+            raise InputError(f"method.mining_q: expected a number from 0 to 1, found {self.mining_q}")
 
     @property
     def described(self) -> str:
