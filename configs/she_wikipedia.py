@@ -12,6 +12,6 @@ def get_config():
     config.baselines = ()
     config.hyper.bits = 64
     config.hyper.hidden = 1024
-    config.hyper.epochs = 30
+    config.hyper.epochs = 60
     config.hyper.discrimination = 4.0
     return config

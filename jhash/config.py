@@ -28,6 +28,7 @@ def experiment(method: str, data: str, **data_fields) -> ConfigDict:
         else {
             "modalities": MEDIA[data],  # the media to train, in the order of their arrival
             "library": "",  # the workdir of an earlier run, whose media are frozen
+            "stages": "fold",  # one by one, resumable; 'scan': in one program; 'side_by_side': 2 to M on many devices
         }
     )
     return ConfigDict(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from jhash import library, plot, report, train
+from jhash import library, plot, report, scan, train
 from jhash.config import baseline, build
 from jhash.data.dataset import Dataset, Task
 from jhash.data.load import complete, load_dataset
@@ -51,6 +51,8 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     Returns the rows of results.json. Raises InputError, Diverged, Stopped, OSError (disk full).
     """
     method = build(config.method, config.hyper.to_dict())
+    if config.get("stages", "fold") != "fold" and not isinstance(method, scan.Method):
+        raise InputError(f"config.stages: expected 'fold' for {config.method}, found {config.stages!r}")
     earlier = {seed: _earlier(config, workdir, seed) for seed in _seeds(config)}
     dataset = _dataset(config, earlier[config.seed])
     for part in dataset.parts:
@@ -79,7 +81,7 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
                 for task in dataset.tasks:
                     arrays = _arrays(task, coded, dataset, given)
                     found += _rows(contender, name, task, arrays, dataset, config, seed)
-                    if "she" in task.presets:
+                    if task.drawn:
                         names = {"dataset": dataset.name, "method": name, "seed": seed, "query": task.names[0]}
                         curves.append(names | {"database": task.names[1]} | curve(*arrays))
                 report.write_results(workdir / "results.json", [result.row for result in found])
@@ -135,6 +137,8 @@ def _earlier(config, workdir: Path, seed: int) -> Library | None:
 def _dataset(config, earlier: Library | None) -> Dataset:
     if "modalities" not in config:
         return load_dataset(config.data, config.seed)
+    if config.stages not in ("fold", "scan", "side_by_side"):
+        raise InputError(f"config.stages: expected 'fold', 'scan' or 'side_by_side', found {config.stages!r}")
     if config.select != "last":
         raise InputError(f"config.select: expected 'last' where media arrive one by one, found {config.select!r}")
     known = Known(earlier.classes, tuple(earlier.parts)) if earlier else Known()
@@ -147,24 +151,24 @@ def _trained(config, method: Method, name, seed: int, dataset, workdir: Path, ea
     if earlier is not None and not (folder / library.EARLIER).is_file():
         library.copy(library.find(config.library, seed, name, folder / library.EARLIER), folder)
     journal = Journal(workdir, seed, name, every=config.run.log_every, tensorboard=config.run.tensorboard)
-    past = train.train(
-        method,
-        dataset.tables,
-        train.Run(
-            folder=folder,
-            seed=seed,
-            devices=config.run.devices,
-            resident_gb=config.run.resident_gb,
-            save_every=config.run.save_every,
-            score=validation if name == config.method else None,
-            score_every=config.select_every,
-            past=earlier.past if earlier else {},
-            finished=len(earlier.media) if earlier else 0,
-            watch=journal.watch,
-            warn=say,
-            stopping=lambda: interrupt.asked,
-        ),
+    how = train.Run(
+        folder=folder,
+        seed=seed,
+        devices=config.run.devices,
+        resident_gb=config.run.resident_gb,
+        save_every=config.run.save_every,
+        score=validation if name == config.method else None,
+        score_every=config.select_every,
+        past=earlier.past if earlier else {},
+        finished=len(earlier.media) if earlier else 0,
+        watch=journal.watch,
+        warn=say,
+        stopping=lambda: interrupt.asked,
     )
+    if config.get("stages", "fold") != "fold" and not train.is_finished(method, dataset.tables, how):
+        together = scan.scan_stages if config.stages == "scan" else scan.side_by_side
+        train.keep(method, dataset.tables, together(method, dataset.tables, how), how)
+    past = train.train(method, dataset.tables, how)
     journal.close()
     return past
 

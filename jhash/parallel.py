@@ -103,10 +103,15 @@ def spread(function: Callable, shared: Tree, items: Tree, devices: int) -> Tree:
 
 
 def replicate(tree: Tree, devices: int) -> Tree:
-    """The same tree on each device; on one device, the tree as device arrays of its own (so it may be donated)."""
+    """The same tree on each device; on one device, the tree as device arrays of its own (so it may be donated).
+
+    It lies as a compiled step leaves it, or the step would be compiled a second time for its own result.
+    """
     if devices == 1:
         return jax.tree.map(lambda leaf: jnp.array(leaf), tree)
-    return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf)[None], (devices, *np.shape(leaf))), tree)
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()[:devices]), AXIS)
+    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+    return jax.tree.map(lambda leaf: jax.device_put(np.repeat(np.asarray(leaf)[None], devices, axis=0), place), tree)
 
 
 def first(tree: Tree, devices: int) -> Tree:

@@ -5,13 +5,15 @@
 
 Items and features are padded to the largest medium. No draw depends on the padding: batches hold real items only,
 and the padding of a network's first kernel multiplies zeros, so that it neither matters nor learns. Both functions
-give what the fold gives, within float32's rounding where a compiler sums in another order.
+give the fold's parameters bit for bit where a padded width doesn't make the compiler sum a product in another order;
+where it does, they begin as the fold does and part by rounding, which a long training amplifies.
 
 Nothing is saved: a killed program begins again. The fold in `train` is the way for media that come one by one, for
 long trainings, and for media that don't fit on the device.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -54,13 +56,7 @@ def scan_stages(method: Method, tables: Mapping[str, Table], run: Run) -> dict[s
         Diverged: a loss or a parameter that is not a finite number.
     """
     stages, frozen, media = _stages(method, tables, run)
-    one = _stage_of(method, stages)
-
-    def body(frozen, medium):
-        past, logs = one(frozen, medium)
-        return _carried(past), (past, logs)
-
-    _, left = jax.jit(lambda frozen, media: jax.lax.scan(body, frozen, media))(frozen, _stacked(media))
+    _, left = jax.jit(_scan_of(method, *_shared(stages)))(frozen, _stacked(media))
     return {**run.past, **_left(stages, media, left, run)}
 
 
@@ -80,20 +76,21 @@ def side_by_side(method: Method, tables: Mapping[str, Table], run: Run) -> dict[
             f"{tables[stages[0].table].name}: expected items of every class in the first of media trained side by "
             f"side, found none of class {lacking[0]}; scan_stages and the fold don't ask for that"
         )
-    first = jax.jit(_stage_of(method, stages[:1]))(frozen, media[0])
+    first = jax.jit(_stage_of(method, *_shared(stages[:1])))(frozen, media[0])
     past = _left(stages[:1], media[:1], jax.tree.map(lambda leaf: np.asarray(leaf)[None], first), run)
     if len(stages) > 1:
-        one, others = _stage_of(method, stages[1:]), _stacked(media[1:])
-        past |= _left(stages[1:], media[1:], parallel.spread(one, _carried(first[0]), others, devices), run)
+        one = _stage_of(method, *_shared(stages[1:]))
+        others = parallel.spread(one, _carried(first[0]), _stacked(media[1:]), devices)
+        past |= _left(stages[1:], media[1:], others, run)
     return {**run.past, **past}
 
 
-# one stage, in the compiled program
+# in the compiled program; cached, so that another seed compiles nothing again
 
 
-def _stage_of(method: Method, stages: Sequence[Stage]) -> Callable[[Frozen, Medium], tuple[Past, Mapping[str, Array]]]:
-    """The pure function (frozen library, medium) -> (what the stage leaves, logs [steps of the longest stage])."""
-    batch, longest = stages[0].batch, max(stage.steps for stage in stages)
+@functools.cache
+def _stage_of(method: Method, batch: int, longest: int) -> Callable[[Frozen, Medium], tuple[Past, Mapping[str, Array]]]:
+    """A stage as a pure function: (frozen library, medium) -> (what it leaves, logs [longest])."""
 
     def train(frozen, medium):
         stage = Stage("", "", medium.size, batch, medium.steps, medium.pass_steps)  # numbers that are traced
@@ -122,6 +119,23 @@ def _stage_of(method: Method, stages: Sequence[Stage]) -> Callable[[Frozen, Medi
         return Past(state.params, state.collections, own.conclude(stage, context, state)), logs
 
     return train
+
+
+@functools.cache
+def _scan_of(method: Method, batch: int, longest: int) -> Callable:
+    """(Frozen, media [M, ...]) -> (Frozen, (what they leave, logs) [M, ...])."""
+    one = _stage_of(method, batch, longest)
+
+    def body(frozen, medium):
+        past, logs = one(frozen, medium)
+        return _carried(past), (past, logs)
+
+    return lambda frozen, media: jax.lax.scan(body, frozen, media)
+
+
+def _shared(stages: Sequence[Stage]) -> tuple[int, int]:
+    """The batch, and the steps of the longest stage."""
+    return stages[0].batch, max(stage.steps for stage in stages)
 
 
 def _carried(past: Past) -> Frozen:

@@ -54,20 +54,36 @@ def train(method: Method, tables: Mapping[str, Table], run: Run) -> dict[str, Pa
     return past
 
 
+def keep(method: Method, tables: Mapping[str, Table], past: Mapping[str, Past], run: Run) -> None:
+    """Writes what stages left that were trained elsewhere: `train` then finds them finished."""
+    for index, stage in enumerate(method.stages(tables), start=run.finished):
+        checkpoint.save(_folder(run, index, stage) / "past", past[stage.name]._asdict())
+
+
+def is_finished(method: Method, tables: Mapping[str, Table], run: Run) -> bool:
+    """Whether each stage has left its past on disk."""
+    stages = enumerate(method.stages(tables), start=run.finished)
+    return all((_folder(run, index, stage) / "past").is_dir() for index, stage in stages)
+
+
+def _folder(run: Run, index: int, stage: Stage) -> Path:
+    return run.folder / f"{index:02d}_{stage.name}"
+
+
 def fit(method: Method, stage: Stage, index: int, past: Mapping[str, Past], tables, run: Run, *, last: bool) -> Past:
     """Trains one stage, or goes on where it was left, or reads what it left when it is finished.
 
     Raises Diverged, Stopped, InputError, OSError (disk full); what is on disk then stays good.
     """
-    folder = run.folder / f"{index:02d}_{stage.name}"
+    folder = _folder(run, index, stage)
     finished = _finished(folder / "past", run)
     if finished is not None:
         return finished
     keys, table = keys_of_stage(run.seed, index), tables[stage.table]
     context = _context(method, stage, past, tables, keys[0], folder, run)
-    init = functools.partial(initial_state, method, stage, past, context, example_of(table, method, stage))
+    init, given = _init_call(method, stage), (past, context, example_of(table, method, stage), keys[1])
     saved = checkpoint.Checkpoints(folder / "checkpoints")
-    state = saved.newest(jax.eval_shape(init, keys[1]), run.warn) or jax.jit(init, compiler_options=QUICK)(keys[1])
+    state = saved.newest(jax.eval_shape(init, *given), run.warn) or init(*given)
     best = _Best(folder / "best", run, method, stage, context, past) if last and run.score else None
     if int(state.step) < stage.steps:
         state = _steps(method, stage, table, context, keys, state, saved, best, run)
@@ -100,6 +116,12 @@ def _steps(method, stage, table, context, keys, state, saved, best, run: Run) ->
                 f"{stage.name}: stopped after step {step} of {stage.steps}; the same command goes on from there"
             )
     return whole
+
+
+@functools.cache
+def _init_call(method: Method, stage: Stage) -> Callable:
+    """Compiled (past, context, example, key) -> state."""
+    return jax.jit(functools.partial(initial_state, method, stage), compiler_options=QUICK)
 
 
 def initial_state(method, stage, past, context, example, key) -> TrainState:

@@ -47,6 +47,7 @@ ALLOWED = {
             "parallel",
             "plot",
             "report",
+            "scan",
             "train",
             "validation",
             "workdir",

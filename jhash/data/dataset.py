@@ -18,6 +18,8 @@ class Task:
     self_in_database: bool = False  # the queries stand in the database, row by row
     presets: tuple[str, ...] = ()  # the protocols that it is scored by; none: those of the config
 
+    drawn: bool = False  # whether a picture of precision and recall shows it
+
     @property
     def parts(self) -> tuple[str, ...]:
         return (self.query, *self.database)

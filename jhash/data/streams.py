@@ -138,7 +138,7 @@ def _tasks(parts: Sequence[str], here: set[str], fold: str) -> tuple[Task, ...]:
             own = f"{other}/database" if f"{other}/database" in parts else None
             published = (own,) if own else (f"{other}/train", f"{other}/test")
             said = "database" if own else f"train + {asks}"
-            tasks.append(Task(f"{query}/test", published, (f"{query} {asks}", f"{other} {said}"), presets=("she",)))
-            clean = (f"{query} {asks}", f"{other} train")
+            whole, clean = (f"{query} {asks}", f"{other} {said}"), (f"{query} {asks}", f"{other} train")
+            tasks.append(Task(f"{query}/test", published, whole, presets=("she",), drawn=True))
             tasks.append(Task(f"{query}/test", (f"{other}/train",), clean, presets=("trec",)))
     return tuple(tasks)

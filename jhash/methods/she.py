@@ -230,7 +230,7 @@ class Method:
 
         The prototypes of a class stay those of the first medium that had it.
         """
-        own = self._library(state.params, context)
+        own = jax.jit(self._library)(state.params, context)  # op by op it would round otherwise than in jhash/scan.py
         library = jnp.where(context["filled"][:, None, None], context["anchor"], own)
         filled = context["filled"] | context["present"]
         return {"library": library, "filled": filled, "own": own, "start": context["start"]}
