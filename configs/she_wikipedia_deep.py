@@ -1,8 +1,9 @@
 """SHE on Wikipedia with VGG-19 and doc2vec features, the paper's experiment.
 
-python -m jhash.launch --config configs/she_wikipedia_deep.py --config.data.file=/data/wikipedia.mat --workdir runs/she_wikipedia_deep
+python -m jhash.launch --config configs/she_wikipedia_deep.py --config.data.file=/data/wikipedia.mat
 
-Needs a .mat of train_imgs_deep [2173, 4096], train_texts_doc [2173, 300], train_imgs_labels, and the same of test. `--plan` says what it will cost here; the features are not public, so it was not run by us.
+Needs a .mat of train_imgs_deep [2173, 4096], train_texts_doc [2173, 300], train_imgs_labels, and the same of test.
+`--plan` says what it will cost here; the features are not public, so it was not run by us.
 Paper (Pu et al. 2025, Table 2, 128 bit): I→T .594, T→I .779.
 """
 

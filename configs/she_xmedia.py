@@ -2,7 +2,8 @@
 
 python -m jhash.launch --config configs/she_xmedia.py --config.data.file=/data/XMedia.mat --workdir runs/she_xmedia
 
-Needs a .mat of I_tr_CNN, T_tr_BOW, A_tr, d3_tr, V_tr_CNN, the same of te, and their labels. `--plan` says what it will cost here; the features are not public, so it was not run by us.
+Needs a .mat of I_tr_CNN, T_tr_BOW, A_tr, d3_tr, V_tr_CNN, the same of te, and their labels. `--plan` says what it
+will cost here; the features are not public, so it was not run by us.
 Paper (Pu et al. 2025, Table 3, 128 bit): mean mAP over 20 tasks .750.
 """
 

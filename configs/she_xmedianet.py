@@ -1,8 +1,9 @@
 """SHE on XMediaNet, five media, the paper's experiment.
 
-python -m jhash.launch --config configs/she_xmedianet.py --config.data.file=/data/XMediaNet.mat --workdir runs/she_xmedianet
+python -m jhash.launch --config configs/she_xmedianet.py --config.data.file=/data/XMediaNet.mat
 
-Needs a .mat of train, train_labels, valid, valid_labels, test, test_labels, a cell for each medium. `--plan` says what it will cost here; the features are not public, so it was not run by us.
+Needs a .mat of train, train_labels, valid, valid_labels, test, test_labels, a cell for each medium. `--plan` says
+what it will cost here; the features are not public, so it was not run by us.
 Paper (Pu et al. 2025, Table 4, 128 bit): mean mAP over 20 tasks .510.
 """
 

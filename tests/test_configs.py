@@ -12,6 +12,8 @@ import toys
 
 from jhash import train
 from jhash.config import build, experiment
+from jhash.data.media import MEDIA
+from jhash.data.source import SideBySide
 from jhash.parallel import ALONE
 from jhash.steps import keys_of_stage
 from jhash.types import InputError, Past
@@ -24,6 +26,22 @@ SHAPES = {  # items, frames, width of the training part
     "activitynet": (9722, 30, 2048),
     "yfcc": (409788, 25, 4096),
     "files": (861, 32, 60),
+}
+DIGITS = {"image": (4000, 784), "stroke": (4000, 16), "audio": (1200, 1280)}
+DIGITS |= {"event": (1000, 2312), "text": (4000, 2048), "sign": (1648, 784)}
+MEDIA_SHAPES = {  # classes; medium -> items and width of the training part
+    "digits": (10, DIGITS),
+    "wikipedia": (10, {"image": (2173, 128), "text": (2173, 10)}),
+    "wikipedia_deep": (10, {"image": (2173, 4096), "text": (2173, 300)}),
+    "nuswide": (10, {"image": (8000, 4096), "text": (8000, 300)}),
+    "xmedia": (
+        20,
+        {"image": (4000, 4096), "text": (4000, 3000), "audio": (800, 29), "3d": (400, 4700), "video": (969, 4096)},
+    ),
+    "xmedianet": (
+        200,
+        {"image": (32000, 4096), "text": (32000, 300), "audio": (8000, 672), "3d": (1600, 4700), "video": (8000, 4096)},
+    ),
 }
 
 
@@ -48,6 +66,22 @@ class ShapeOnly(toys.ArrayTable):
         raise AssertionError("read")
 
 
+OF_MEDIA = [path for path in CONFIGS if "modalities" in config_of(path)[0]]
+
+
+class LabelsOnly(ShapeOnly):
+    """One medium of the published size; each item is in every class."""
+
+    def __init__(self, items, width, classes):
+        super().__init__(items, width)
+        shapes = {"features": ((width,), np.float32), "labels": ((classes,), np.uint8)}
+        self.columns = {name: jax.ShapeDtypeStruct(*shape) for name, shape in shapes.items()}
+
+    def read(self, rows, columns):
+        assert columns == ["labels"]
+        return {"labels": np.ones((len(rows), *self.columns["labels"].shape), np.uint8)}
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_says_its_command_and_its_figure(path):
     config, module = config_of(path)
@@ -58,7 +92,7 @@ def test_a_config_says_its_command_and_its_figure(path):
 ITEMS, CENTRES = 127, 61  # primes, so that they can be told from every other length in a shape
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in CONFIGS if p not in OF_MEDIA], ids=lambda path: path.stem)
 def test_shapes_fit(path, tmp_path):
     """Structures are found in a few narrow clips; their shapes, stretched to the real size, meet the real network."""
     config, _ = config_of(path)
@@ -104,6 +138,42 @@ def test_shapes_fit(path, tmp_path):
         )
     clip = {"frames": jax.ShapeDtypeStruct((2, frames, width), jnp.float32)}
     assert jax.eval_shape(lambda p, c: method.encode(p, c, "video"), past, clip).shape == (2, config.hyper.bits)
+
+
+@pytest.mark.parametrize("path", OF_MEDIA, ids=lambda path: path.stem)
+def test_shapes_of_media_fit(path, tmp_path):
+    """The fold over all media at their real sizes: libraries are zeros, everything else has shapes alone."""
+    config, _ = config_of(path)
+    classes, shapes = MEDIA_SHAPES[config.data.name]
+    assert set(config.modalities) <= set(MEDIA[config.data.name]) == set(shapes)
+    method = build(config.method, config.hyper.to_dict())
+    assert {medium for medium, _ in getattr(method, "learning_rates", ())} <= set(config.modalities)
+    tables = {medium: LabelsOnly(*shapes[medium], classes) for medium in config.modalities}
+    tables["all/together"] = SideBySide(dict(tables), "together")
+    past = {}
+    for index, stage in enumerate(method.stages(tables)):
+        assert stage.steps > 0 and stage.batch == 256
+        keys, table = keys_of_stage(0, index), tables[stage.table]
+        context = method.prepare(stage, past, tables, keys[0], tmp_path)
+        example = train.example_of(table, method, stage)
+        state = jax.eval_shape(lambda: train.initial_state(method, stage, past, context, example, keys[1]))
+        order, step = jax.ShapeDtypeStruct((stage.size,), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)
+        rows = jax.eval_shape(lambda o, s: method.rows(stage, context, o, s, keys[2]), order, step)
+        assert {role: chosen.shape for role, chosen in rows.items()} == {"item": (256,)}
+        batch = {"item": {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in example.items()}}
+        loss, (collections, logs) = jax.eval_shape(
+            lambda p, b, r, s: method.loss(stage, context, p, {}, b, r, s, keys[3], ALONE),
+            *(state.params, batch, rows, step),
+        )
+        assert loss.shape == () and all(log.shape == () for log in logs.values()) and not collections
+        kept = jax.eval_shape(lambda s: method.conclude(stage, context, s), state)
+        if "library" in kept:
+            assert kept["library"].shape == (classes, config.hyper.prototypes, config.hyper.bits)
+        past[stage.name] = Past(state.params, {}, {name: np.zeros(x.shape, x.dtype) for name, x in kept.items()})
+    for medium in config.modalities:
+        item = {"features": jax.ShapeDtypeStruct((2, shapes[medium][1]), jnp.float32)}
+        codes = jax.eval_shape(lambda p, i: method.encode(p, i, medium), past, item)
+        assert codes.shape == (2, config.hyper.bits) and codes.dtype == np.float32
 
 
 def test_an_unknown_method_is_refused_with_a_suggestion():

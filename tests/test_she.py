@@ -180,7 +180,7 @@ def test_a_class_is_filled_by_the_first_medium_that_has_it_and_stays():
     tables = {
         "image": medium("image", classes=(0,)),
         "audio": medium("audio", classes=(0, 2)),
-        "stroke": medium("stroke", classes=(0, 1, 2)),
+        "stroke": medium("stroke", classes=(1,)),
     }
     contexts, past = untrained(FREE, tables)
     filled = [past[name].kept["filled"].tolist() for name in tables]

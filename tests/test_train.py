@@ -212,6 +212,22 @@ def test_a_checkpoint_of_another_structure_is_named(tmp_path):
         checkpoint.restore(template, checkpoint.load(tmp_path / "1"), "here")
 
 
+def test_lists_come_back_as_lists(tmp_path):
+    layers = [{"kernel": np.full(2, number)} for number in range(12)]
+    checkpoint.save(tmp_path / "past", {"params": {"layers": layers, "10": np.ones(1)}, "kept": {}})
+    past = train.read_past(tmp_path / "past")
+    assert_same_bits(past.params, {"layers": layers, "10": np.ones(1)})
+    assert past.collections == past.kept == {}
+
+
+def test_a_replicated_state_lies_as_a_step_leaves_it():
+    """Else the second call of a step would compile it again."""
+    call = parallel.compile_step(lambda state, shared, batch: (state + shared + batch, batch), 4, sharded=False)
+    after, _ = call(parallel.replicate(np.zeros(3), 4), np.float32(1), np.float32(2))
+    again = parallel.replicate(np.zeros(3), 4)
+    assert after.sharding == again.sharding and after.shape == again.shape == (4, 3)
+
+
 def test_a_full_disk_ends_with_the_name_of_the_checkpoint_and_keeps_the_one_before(monkeypatch, tmp_path):
     with pytest.raises(Stopped):
         train.train(toys.Mcmsh(), toys.tables(), run(tmp_path, save_every=0, stopping=stop_after(2)))
