@@ -6,7 +6,7 @@ A sixth medium, on another day:
 
 python -m jhash.launch --config configs/she_digits.py --config.modalities=sign --config.library=runs/she_digits
 
-About MINUTES on 2 cores. At most 4,000 training items a medium and hidden layers 1024 wide, the paper's are 4096.
+About 2 minutes on 2 cores. At most 4,000 training items a medium and hidden layers 1024 wide, the paper's are 4096.
 Mean mAP of the 20 tasks, 64 bits, 3 seeds: .806 by 'she', .827 by 'trec'; all media at once (configs/joint_digits.py)
 .819 and .839. The paper has no figure of this set.
 """

@@ -77,7 +77,7 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
                 given = earlier[seed] if name == config.method else None
                 past = _trained(config, contender, name, seed, dataset, workdir, given, interrupt, validation)
                 coded = _coded(contender, past, dataset, folder)
-                _hand_on(folder, name, contender, past, dataset, coded, given)
+                _hand_on(folder, config, contender, past, dataset, coded, given)
                 for task in dataset.tasks:
                     arrays = _arrays(task, coded, dataset, given)
                     found += _rows(contender, name, task, arrays, dataset, config, seed)
@@ -125,6 +125,11 @@ def _earlier(config, workdir: Path, seed: int) -> Library | None:
             f"config.library {config.library!r}: expected codes of {config.method} with {config.hyper.bits} bits, "
             f"found {found.method} with {found.bits}"
         )
+    for field, expected in (("dataset", config.data.name), ("fold", config.data.fold)):
+        if getattr(found, field) != expected:
+            raise InputError(
+                f"config.library {config.library!r}: expected the {field} {expected!r}, found {getattr(found, field)!r}"
+            )
     asked, given = config.hyper.get("prototypes"), found.kept["library"].shape[1]
     if asked != given:
         raise InputError(
@@ -180,7 +185,7 @@ def _coded(method: Method, past, dataset: Dataset, folder: Path) -> dict[str, np
     return coded
 
 
-def _hand_on(folder: Path, name: str, method: Method, past, dataset: Dataset, coded, earlier: Library | None) -> None:
+def _hand_on(folder: Path, config, method: Method, past, dataset: Dataset, coded, earlier: Library | None) -> None:
     """Where stages kept a library, writes what later media need of this run and of those before it."""
     kept = list(past.values())[-1].kept
     if "library" not in kept:
@@ -192,7 +197,8 @@ def _hand_on(folder: Path, name: str, method: Method, past, dataset: Dataset, co
             part: (codes, earlier.labels(part, len(dataset.classes))) for part, (codes, _) in earlier.parts.items()
         }
         parts, trained = stored | parts, [*earlier.media, *trained]
-    handed = Library(name, method.bits, tuple(trained), dataset.classes, kept, parts)
+    given = (config.method, method.bits, tuple(trained), dataset.classes, kept, parts)
+    handed = Library(*given, dataset=config.data.name, fold=config.data.fold)
     library.write(folder / library.FILE, handed)
 
 

@@ -4,6 +4,7 @@ A later medium is trained from this file alone, and its codes are scored against
 
     version            1
     method, bits       whose prototypes, how long the codes
+    dataset, fold      of what data, and which fold of them asked ('': the test part)
     media, classes     names, media in the order of training, classes in the order of the labels' columns
     kept/<name>        what the last medium's stage kept: library [C, P, K], filled [C], ...
     codes/<part>       uint8 [N, ceil(K / 8)], bit j of a byte is entry 8w + j, of 'image/train', 'image/test', ...
@@ -35,6 +36,8 @@ class Library:
     classes: tuple[str, ...]
     kept: Mapping[str, np.ndarray]
     parts: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    dataset: str = ""
+    fold: str = ""
 
     @property
     def past(self) -> dict[str, Past]:
@@ -53,6 +56,8 @@ def write(path: Path, library: Library) -> None:
         "version": np.int64(VERSION),
         "method": np.array(library.method),
         "bits": np.int64(library.bits),
+        "dataset": np.array(library.dataset),
+        "fold": np.array(library.fold),
         "media": np.array(library.media),
         "classes": np.array(library.classes),
         **{f"kept/{name}": np.asarray(value) for name, value in library.kept.items()},
@@ -93,15 +98,17 @@ def read(path: Path) -> Library:
         classes=tuple(map(str, arrays["classes"])),
         kept={name.removeprefix("kept/"): array for name, array in arrays.items() if name.startswith("kept/")},
         parts=parts,
+        dataset=str(arrays["dataset"]),
+        fold=str(arrays["fold"]),
     )
 
 
-def find(workdir: str, seed: int, method: str, copy: Path) -> Path:
+def find(workdir: str, seed: int, method: str, copy: Path | None = None) -> Path:
     """The library to begin with: this run's own copy, where it was made before, or that of the workdir it is asked of.
 
     Raises InputError: no such workdir or run.
     """
-    if copy.is_file():
+    if copy is not None and copy.is_file():
         return copy
     path = Path(workdir) / f"seed-{seed}" / method / FILE
     if not path.is_file():

@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import jhash.data.plan
-from jhash import parallel, train
+from jhash import library, parallel, train
 from jhash.config import build
 from jhash.data.load import complete, open_parts
 from jhash.data.source import Subset
@@ -68,7 +68,11 @@ def _opened(config: ConfigDict) -> tuple[Mapping[str, Table], list[str]]:
     if "modalities" not in config:
         planned = jhash.data.plan.plan(config.data, config.seed)
         return open_parts(config.data, config.seed), jhash.data.plan.lines(planned)
-    tables = load_streams(complete(config.data), config.seed, config.modalities, Known()).tables
+    known = Known()
+    if config.library:
+        earlier = library.read(library.find(config.library, config.seed, config.method))
+        known = Known(earlier.classes, tuple(earlier.parts))
+    tables = load_streams(complete(config.data), config.seed, config.modalities, known).tables
     text = [f"data {config.data.name}"]
     for name, table in tables.items():
         if "features" in table.columns:

@@ -181,7 +181,10 @@ def _square(kind, cells):
     seeds: dict[int, list[float]] = {}
     for rows in cells.values():
         for row in rows:
-            seeds.setdefault(row["seed"], []).append(row["value"])
+            if row["value"] is not None:
+                seeds.setdefault(row["seed"], []).append(row["value"])
+    if not seeds:  # no query has anything relevant
+        return f"{dataset}: {named}; {how} -> {where}: nothing relevant in any task"
     mean, deviation = intervals.spread([float(np.mean(values)) for values in seeds.values()])
     spread = "" if deviation is None else f", s{_short(deviation)} between {len(seeds)} seeds"
     head = f"{dataset}: {named}, {'real' if bits is None else f'{bits} bits'}; mAP, {preset}, {ties}; {how} -> {where}"

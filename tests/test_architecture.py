@@ -36,7 +36,7 @@ ALLOWED = {
     "plot": set(),
     "library": set(),
     "validation": {"evaluate", "data", "steps", "parallel"},
-    "plan": {"config", "data", "train", "steps", "parallel"},
+    "plan": {"config", "data", "library", "train", "steps", "parallel"},
     "experiment": {
         *(
             "config",

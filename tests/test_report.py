@@ -95,3 +95,14 @@ def test_table_shows_value_interval_spread_and_verdict():
     assert itq.split()[:4] == ["itq", "16", f"{value:.3f}"[1:], f"±{(high - low) / 2:.3f}".replace("±0", "±")]
     assert new.split()[2] == f"{value + 0.25:.3f}"[1:] and new.split()[4:] == ["s.071", "won", "-"]
     assert "against itq" in text
+
+
+def test_a_matrix_shows_what_is_undefined_and_leaves_it_out_of_the_mean():
+    rows = []
+    for query, database, queries in (("image", "text", 40), ("text", "image", 0)):
+        names = NAMES | {"query": f"{query} test", "database": f"{database} train"}
+        scores = _scores(queries=queries, preset="trec", k=None)
+        rows += [result.row for result in report.results(scores, method="she", bits=16, seed=0, **names)]
+    lines = report.matrix(rows).splitlines()
+    assert lines[2].split()[:2] == ["image", "-"] and lines[3].split()[:2] == ["text", "-"]
+    assert lines[-1] == f"mean of 2 tasks {report._short(rows[0]['value'])}"

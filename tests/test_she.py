@@ -450,7 +450,7 @@ def stop_after(calls):
 
 
 def test_a_stopped_run_ends_bit_for_bit_where_an_unbroken_one_ends(tmp_path):
-    method, tables = she.Method(**TINY | {"epochs": 3}), {"audio": medium("audio", items=25)}
+    method, tables = she.Method(**TINY | {"epochs": 3}, variant="paper"), {"audio": medium("audio", items=25)}
     unbroken, stops = train.train(method, tables, run(tmp_path / "a")), 0
     while True:
         try:

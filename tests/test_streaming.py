@@ -20,7 +20,7 @@ from jhash.data.source import ArrayTable
 from jhash.types import InputError
 
 TINY = {"bits": 8, "hidden": 16, "epochs": 1, "batch": 16, "library": "free", "discrimination": 1.0}
-OPEN = functools.cache(lambda medium: media.open_medium.__wrapped__({"name": "digits"}, medium))
+SHIPPED = functools.cache(functools.partial(media.open_medium, {"name": "digits"}))  # read once
 
 
 def cut(table, items):
@@ -28,12 +28,8 @@ def cut(table, items):
 
 
 def open_medium(config, medium):
-    """The shipped digits, read once, with few test items."""
-    opened = OPEN(medium)
-    return dataclasses.replace(opened, test=cut(opened.test, 40))
-
-
-open_medium.__wrapped__ = media.open_medium
+    """The shipped digits with few test items."""
+    return dataclasses.replace(SHIPPED(medium), test=cut(SHIPPED(medium).test, 40))
 
 
 def asked(*modalities, method="she", hyper=None, data=None, **fields):
@@ -332,3 +328,19 @@ def test_kill_9_in_the_second_medium_and_the_same_command_again_ends_in_the_same
     for part in ("stroke_train", "stroke_test", "image_train", "image_test"):
         np.testing.assert_array_equal(codes(tmp_path / "a", part), codes(tmp_path / "b", part))
     assert (tmp_path / "a" / "metrics.jsonl").read_text() == (tmp_path / "b" / "metrics.jsonl").read_text()
+
+
+def test_media_in_one_program_give_the_codes_of_media_one_by_one(days, tmp_path):
+    experiment.run(asked("image", "stroke", stages="scan"), tmp_path / "w")
+    for part in ("image_test", "stroke_train", "stroke_test"):
+        np.testing.assert_array_equal(codes(tmp_path / "w", part), codes(days.b, part))
+
+
+def test_a_library_of_other_data_is_refused(days, tmp_path):
+    other = dataclasses.replace(library.read(days.b / "seed-0" / "she" / library.FILE), dataset="xmedia")
+    folder = tmp_path / "old" / "seed-0" / "she"
+    folder.mkdir(parents=True)
+    library.write(folder / library.FILE, other)
+    with pytest.raises(InputError, match="expected the dataset 'digits', found 'xmedia'"):
+        experiment.run(asked("audio", library=str(tmp_path / "old")), tmp_path / "w")
+    assert not (tmp_path / "w").exists()
