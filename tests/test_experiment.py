@@ -74,6 +74,7 @@ def test_several_seeds_give_a_row_each(clips, tmp_path):
     assert {row["seed"] for row in rows} == {0, 1}
 
 
+@pytest.mark.slow
 def test_a_validation_part_chooses_the_state(clips, tmp_path):
     asked = config(clips, "mcmsh", validation=0.3)
     asked.select, asked.select_every, asked.hyper.batch = "validation", 1, 8

@@ -185,6 +185,7 @@ def test_evaluation_uses_the_running_statistics_and_no_dropout():
     assert bits.shape == (5, 1, 6, 3)
 
 
+@pytest.mark.slow
 def test_jit_changes_nothing():
     network, variables, frames, _ = small(roles=1)
     plain = network.apply(variables, frames)

@@ -81,6 +81,7 @@ def test_media_of_one_width_give_the_bits_of_the_fold_and_classes_may_come_later
     np.testing.assert_array_equal(scanned["text"].kept["library"][2], scanned["text"].kept["own"][2])
 
 
+@pytest.mark.slow
 def test_a_scan_goes_on_from_an_earlier_library_and_a_larger_medium_changes_nothing(fold, tmp_path):
     earlier, tables = fold[0]["image"], {"text": media()["text"], "video": medium(60, 13)}
     scanned = scan_stages(FREE, tables, run(tmp_path, past={"image": earlier}, finished=1))
