@@ -279,6 +279,7 @@ def test_prepare_finds_the_structures(tmp_path):
     assert not np.array_equal(flattened["targets"], found["targets"])
 
 
+@pytest.mark.slow
 def test_encode_uses_the_trained_scale():
     method = Method(**SMALL)
     params, collections = started(method)

@@ -166,6 +166,7 @@ def small(roles=2, **settings):
     return network, variables, frames, keys
 
 
+@pytest.mark.slow
 def test_roles_together_equal_roles_apart():
     network, variables, frames, keys = small()
     apply = functools.partial(compiled, lambda *given: network.apply(*given, mutable=["batch_stats"]))

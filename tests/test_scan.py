@@ -66,6 +66,7 @@ def test_one_scan_over_media_of_different_widths_gives_what_the_fold_gives(fold,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_media_side_by_side_on_four_devices_give_what_the_fold_gives(fold, tmp_path):
     assert_close(side_by_side(FREE, media(), run(tmp_path, devices=0)), fold[0])
 
