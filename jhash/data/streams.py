@@ -12,7 +12,7 @@ import numpy as np
 
 from jhash.data import media, splits
 from jhash.data.dataset import Dataset, Task
-from jhash.data.source import ArrayTable, SideBySide
+from jhash.data.source import ArrayTable, SideBySide, Subset
 from jhash.features import fit_normalisation, normalise
 from jhash.types import InputError
 
@@ -41,7 +41,7 @@ def load_streams(config: Mapping[str, Any], seed: int, names: Sequence[str], kno
         raise InputError(f"config.modalities: the library holds {again[0]!r} already; expected other media")
     if config["noise"] and not 0.0 < config["noise"] < 1.0:
         raise InputError(f"data.noise: expected a share from 0 to below 1, found {config['noise']}")
-    if config["largest"] < 0:
+    if config["largest"] < 0:  # before anything is read
         raise InputError(f"data.largest: expected a number of items, or 0 for all, found {config['largest']}")
     opened = [media.open_medium(config, name) for name in names]
     classes = _code_book(opened, known, config["new_classes"])
@@ -85,23 +85,19 @@ def _parts(medium: media.Medium, classes: Sequence[str], config, seed: int):
     """The medium's tables by name, and the normalisation that its training items gave."""
     columns = np.array([classes.index(name) for name in medium.classes])
 
-    def taken(table, rows):
-        read = table.read(rows, ["features", "labels"])
-        labels = np.zeros((len(rows), len(classes)), np.uint8)
+    def taken(table):
+        read = table.read(np.arange(len(table)), ["features", "labels"])
+        labels = np.zeros((len(table), len(classes)), np.uint8)
         labels[:, columns] = read["labels"]
         return read["features"].astype(np.float32), labels
 
-    train_rows = np.arange(len(medium.train))
-    asked, test_rows = medium.test, np.arange(len(medium.test))
+    train, asked = medium.train, medium.test
     if config["fold"]:
-        test_rows, train_rows = splits.fold_rows(len(medium.train), config["fold"], seed)
-        asked = medium.train
-    if config["largest"] and len(train_rows) > config["largest"]:
-        drawn, _ = splits.drawn_rows(len(train_rows), config["largest"], np.random.default_rng([seed, 4]))
-        train_rows = train_rows[drawn]
-    given = {"train": taken(medium.train, train_rows), "test": taken(asked, test_rows)}
+        held, rest = splits.fold_rows(len(train), config["fold"], seed)
+        train, asked = Subset(train, rest, train.name), Subset(train, held, train.name)
+    given = {"train": taken(media.at_most(train, config["largest"], seed)), "test": taken(asked)}
     if medium.database is not None and not config["fold"]:
-        given["database"] = taken(medium.database, np.arange(len(medium.database)))
+        given["database"] = taken(medium.database)
     for part, (_, labels) in given.items():
         if not labels.any():
             raise InputError(f"{config['name']} {medium.name} ({part}): expected items with a class, found none")

@@ -16,6 +16,28 @@ from jhash.types import InputError
 INSTRUCTIONS = "Put the published .mat or .h5 file (see jhash.data.published_media) into a folder and name it here."
 
 
+class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
+    """A split for each part of each medium, 'train_image'; configs name the features' precision.
+
+    A dataset's own class gives `described` and `citation`.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = records.CONFIGS
+    MANUAL_DOWNLOAD_INSTRUCTIONS = INSTRUCTIONS
+    code_path = None  # nothing is downloaded: TFDS need not look for checksums (by a package it doesn't declare)
+    file = None  # the published file, where it isn't the only one in the folder
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return info(self, self.described, self.citation)
+
+    def _shard_iterators_per_split(self, dl_manager):
+        return shards(self, self.file or dl_manager.manual_dir)
+
+    def _example_writer(self):
+        return records.Uncompressed(self.info.file_format)
+
+
 def info(builder: tfds.core.DatasetBuilder, description: str, citation: str) -> tfds.core.DatasetInfo:
     """Examples {'id', 'features' [d], 'labels' [C]}, in the file's order; splits 'train_image', 'test_text', …"""
     encoding = tfds.features.Encoding.BYTES

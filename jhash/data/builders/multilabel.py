@@ -1,8 +1,6 @@
 """MIRFlickr, MS-COCO or IAPR TC-12 as a TFDS dataset: pairs of image and text features with several labels each."""
 
-import tensorflow_datasets as tfds
-
-from jhash.data.builders import media, records
+from jhash.data.builders import media
 
 CITATION = """@inproceedings{huiskes2008mir,
   title = {The {MIR} {F}lickr Retrieval Evaluation},
@@ -27,20 +25,7 @@ CITATION = """@inproceedings{huiskes2008mir,
 }"""
 
 
-class Multilabel(tfds.core.ShardBasedBuilder):
+class Multilabel(media.Builder):
     """A split for each part of each medium, 'database_text'; configs name the features' precision."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = records.CONFIGS
-    MANUAL_DOWNLOAD_INSTRUCTIONS = media.INSTRUCTIONS
-    code_path = None  # nothing is downloaded: TFDS need not look for checksums (by a package it doesn't declare)
-    file = None  # the published file, where it isn't the only one in the folder
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return media.info(self, "MIRFlickr, MS-COCO or IAPR TC-12: features of images and their words.", CITATION)
-
-    def _shard_iterators_per_split(self, dl_manager):
-        return media.shards(self, self.file or dl_manager.manual_dir)
-
-    def _example_writer(self):
-        return records.Uncompressed(self.info.file_format)
+    described, citation = "MIRFlickr, MS-COCO or IAPR TC-12: features of images and their words.", CITATION

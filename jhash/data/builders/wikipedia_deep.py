@@ -1,8 +1,6 @@
 """Wikipedia as a TFDS dataset: 2,866 pairs of 4096-d VGG-19 and 300-d doc2vec features, 10 categories."""
 
-import tensorflow_datasets as tfds
-
-from jhash.data.builders import media, records
+from jhash.data.builders import media
 
 CITATION = """@inproceedings{rasiwasia2010new,
   title = {A New Approach to Cross-Modal Multimedia Retrieval},
@@ -13,20 +11,7 @@ CITATION = """@inproceedings{rasiwasia2010new,
 }"""
 
 
-class WikipediaDeep(tfds.core.ShardBasedBuilder):
+class WikipediaDeep(media.Builder):
     """A split for each part of each medium, 'train_image'; configs name the features' precision."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = records.CONFIGS
-    MANUAL_DOWNLOAD_INSTRUCTIONS = media.INSTRUCTIONS
-    code_path = None  # nothing is downloaded: TFDS need not look for checksums (by a package it doesn't declare)
-    file = None  # the published file, where it isn't the only one in the folder
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return media.info(self, "Wikipedia: VGG-19 features of images, doc2vec features of text.", CITATION)
-
-    def _shard_iterators_per_split(self, dl_manager):
-        return media.shards(self, self.file or dl_manager.manual_dir)
-
-    def _example_writer(self):
-        return records.Uncompressed(self.info.file_format)
+    described, citation = "Wikipedia: VGG-19 features of images, doc2vec features of text.", CITATION
