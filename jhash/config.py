@@ -10,6 +10,7 @@ from ml_collections import ConfigDict, config_dict
 import jhash.methods
 from jhash.data.load import complete
 from jhash.data.media import MEDIA
+from jhash.data.pairs import PAIRS
 from jhash.data.validate import near
 from jhash.types import InputError, Method
 
@@ -22,30 +23,33 @@ def experiment(method: str, data: str, **data_fields) -> ConfigDict:
         data: a dataset's name (see `jhash.data.load`).
         **data_fields: fields of that dataset.
     """
-    streams = (
-        {}
-        if data not in MEDIA
-        else {
+    paired = is_paired(method)
+    if paired:
+        media = {"modalities": PAIRS.get(data, ())[:2]}  # the two media of a pair
+    elif data in MEDIA:
+        media = {
             "modalities": MEDIA[data],  # the media to train, in the order of their arrival
             "library": "",  # the workdir of an earlier run, whose media are frozen
             "stages": "fold",  # one by one, resumable; 'scan': in one program; 'side_by_side': 2 to M on many devices
         }
-    )
+    else:
+        media = {}
     return ConfigDict(
         {
             "method": method,
-            **streams,
-            "hyper": {f.name: _default(f) for f in _fields(method_class(method))},
+            **media,
+            "hyper": {f.name: _default(f) for f in _fields(method_class(method)) if f.name != "media"},
             "data": complete({"name": data, **data_fields}),
-            # methods scored beside this one, at the same length; those there are hash video
-            "baselines": () if streams else ("itq", "lsh", "cosine"),
-            "against": "itq",  # the table says who won, tied or lost against it
+            # methods scored beside this one, at the same length
+            "baselines": ("cca_itq", "itq") if paired else () if media else ("itq", "lsh", "cosine"),
+            # the table says who won, tied or lost against it, or against the first of them that has the task
+            "against": ("itq", "cca_itq") if paired else "itq",
             "baseline_view": "mean",  # what the baselines see of the frames: 'mean' | 'flatten'
             "seed": 0,
             "seeds": 1,  # runs with seed, seed + 1, ...
             "select": "last",  # 'last' | 'validation': the best step by config.data.validation, never by test data
             "select_every": 100,  # steps between two looks at the validation part
-            "presets": ("video", "trec"),  # retrieval protocols (see `jhash.measures`)
+            "presets": ("trec",) if paired else ("video", "trec"),  # retrieval protocols (see `jhash.measures`)
             "ties": "stable",
             "run": {  # nothing in here makes it another experiment
                 "devices": 0,  # 0: as many as divide the batch
@@ -71,6 +75,19 @@ def method_class(name: str) -> type:
     return importlib.import_module(f"jhash.methods.{name}").Method
 
 
+def is_paired(name: str) -> bool:
+    """Whether the method learns from items that come in pairs."""
+    return getattr(method_class(name), "paired", False)
+
+
+def method_of(config: ConfigDict) -> Method:
+    """The experiment's own method; one with `media` takes those of config.modalities."""
+    fields = config.hyper.to_dict()
+    if "media" in [field.name for field in _fields(method_class(config.method))]:
+        fields["media"] = list(config.get("modalities", ()))
+    return build(config.method, fields)
+
+
 def build(name: str, fields: dict) -> Method:
     """A method from its hyper-parameters. Raises InputError for a field it doesn't have."""
     cls = method_class(name)
@@ -82,9 +99,11 @@ def build(name: str, fields: dict) -> Method:
 
 
 def baseline(name: str, config: ConfigDict) -> Method:
-    """A baseline at the experiment's code length, seeing the frames as config.baseline_view says."""
+    """A baseline at the experiment's code length, seeing frames as config.baseline_view says, or vectors of media."""
     cls = method_class(name)
     given = {"bits": config.hyper.bits, "structure_features": config.baseline_view}
+    if "modalities" in config:
+        given |= {"column": "features", "media": tuple(config.modalities)}
     return cls(**{field: value for field, value in given.items() if field in inspect.signature(cls).parameters})
 
 

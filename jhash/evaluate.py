@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from ml_collections import ConfigDict
 
 from jhash import metrics
-from jhash.config import baseline, build
+from jhash.config import baseline, method_of
 from jhash.data.load import prepared
 from jhash.data.source import ArrayTable
 from jhash.train import read_past
@@ -141,7 +141,7 @@ def load_model(workdir: str | Path, seed: int = 0, method: str | None = None) ->
     except (OSError, ValueError) as error:
         raise InputError(f"{workdir}: expected the workdir of an experiment ({error})") from error
     name = method or config.method
-    built = build(name, config.hyper.to_dict()) if name == config.method else baseline(name, config)
+    built = method_of(config) if name == config.method else baseline(name, config)
     folder = workdir / f"seed-{seed}" / name
     stages = sorted(path.parent for path in folder.glob("*/past"))
     if not (folder / "codes.mat").is_file():

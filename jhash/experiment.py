@@ -8,9 +8,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jhash import library, plot, report, scan, train
-from jhash.config import baseline, build
+from jhash.config import baseline, is_paired, method_of
 from jhash.data.dataset import Dataset, Task
 from jhash.data.load import complete, load_dataset
+from jhash.data.pairs import load_pairs
 from jhash.data.streams import Known, load_streams
 from jhash.evaluate import curve, encode, labels_of, require_labels, save_codes, save_normalisation, score
 from jhash.journal import Journal
@@ -50,7 +51,7 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
 
     Returns the rows of results.json. Raises InputError, Diverged, Stopped, OSError (disk full).
     """
-    method = build(config.method, config.hyper.to_dict())
+    method = method_of(config)
     if config.get("stages", "fold") != "fold" and not isinstance(method, scan.Method):
         raise InputError(f"config.stages: expected 'fold' for {config.method}, found {config.stages!r}")
     earlier = {seed: _earlier(config, workdir, seed) for seed in _seeds(config)}
@@ -59,7 +60,7 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
         require_labels(dataset.tables[part])
     contenders = {config.method: method} | {name: baseline(name, config) for name in config.baselines}
     for name, contender in contenders.items():
-        _check_reads(config, name, contender)
+        _check_reads(config, name, contender, dataset)
     for stage in method.stages(dataset.tables):
         if stage.steps:
             count(config.run.devices, stage.batch)
@@ -78,7 +79,7 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
                 past = _trained(config, contender, name, seed, dataset, workdir, given, interrupt, validation)
                 coded = _coded(contender, past, dataset, folder)
                 _hand_on(folder, config, contender, past, dataset, coded, given)
-                for task in dataset.tasks:
+                for task in _tasks(contender, dataset):
                     arrays = _arrays(task, coded, dataset, given)
                     found += _rows(contender, name, task, arrays, dataset, config, seed)
                     if task.drawn:
@@ -86,28 +87,44 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
                         curves.append(names | {"database": task.names[1]} | curve(*arrays))
                 report.write_results(workdir / "results.json", [result.row for result in found])
     rows = [result.row for result in found]
-    if curves:
-        write_json(workdir / "curves.json", curves)
-        (workdir / "precision_recall.svg").write_text(plot.precision_recall(curves))
-        print(report.matrix(rows))
-        return rows
     if not rows:
         say("no second medium yet: codes and library are kept, and the next one is compared with them")
         return rows
-    (workdir / "map_at_k.svg").write_text(plot.map_at_k(rows))
-    against = config.against if config.against in contenders else None
-    print(report.table(rows, compared=report.comparisons(found, against) if against else None, baseline=against))
+    if curves:
+        write_json(workdir / "curves.json", curves)
+        (workdir / "precision_recall.svg").write_text(plot.precision_recall(curves))
+    else:
+        (workdir / "map_at_k.svg").write_text(plot.map_at_k(rows))
+    print(_text(config, found, rows))
     return rows
 
 
-def _check_reads(config, name: str, method: Method) -> None:
+def _text(config, found, rows) -> str:
+    """A matrix where media came one by one, else a table that says who won."""
+    if "library" in config:
+        return report.matrix(rows)
+    asked = (config.against,) if isinstance(config.against, str) else tuple(config.against)
+    against = [name for name in asked if name in config.baselines]
+    return report.table(rows, compared=report.comparisons(found, against), baselines=against)
+
+
+def _check_reads(config, name: str, method: Method, dataset: Dataset) -> None:
     column = "features" if "modalities" in config else "frames"
+    field = "method" if name == config.method else "baselines"
     if column not in method.inputs:
-        field = "method" if name == config.method else "baselines"
         raise InputError(
             f"config.{field}: expected a method of {column}, which {config.data.name} has, found {name!r} "
             f"of {', '.join(method.inputs)}"
         )
+    if dataset.tasks and not _tasks(method, dataset):
+        raise InputError(f"config.{field}: expected codes that can be compared across media, found {name!r}")
+
+
+def _tasks(method: Method, dataset: Dataset) -> list[Task]:
+    """Those that the method's codes can do: within a medium alone where each medium is hashed by itself."""
+    if getattr(method, "across_media", True):
+        return list(dataset.tasks)
+    return [task for task in dataset.tasks if len({part.split("/")[0] for part in task.parts if "/" in part}) < 2]
 
 
 def _seeds(config) -> range:
@@ -142,6 +159,8 @@ def _earlier(config, workdir: Path, seed: int) -> Library | None:
 def _dataset(config, earlier: Library | None) -> Dataset:
     if "modalities" not in config:
         return load_dataset(config.data, config.seed)
+    if is_paired(config.method):
+        return load_pairs(complete(config.data), config.seed, config.modalities)
     if config.stages not in ("fold", "scan", "side_by_side"):
         raise InputError(f"config.stages: expected 'fold', 'scan' or 'side_by_side', found {config.stages!r}")
     if config.select != "last":

@@ -16,12 +16,13 @@ def structure_view(frames: Array, kind: str) -> Array:
     """One vector an item for k-means, anchor graphs and the shallow baselines.
 
     Args:
-        frames: [B, T, C].
+        frames: [B, T, C]; features of other media, [B, C] or pixels [B, H, W, C], are flattened whatever the kind.
         kind: 'mean' over frames, [B, C], as the papers have it; 'flatten', [B, T * C], where order says more than
             the average does (skeletons).
     """
-    chex.assert_rank(frames, 3)
     frames = frames.astype(jnp.float32)
+    if frames.ndim != 3:
+        return frames.reshape(frames.shape[0], -1)
     if kind == "mean":
         return frames.mean(axis=1)
     if kind == "flatten":

@@ -13,8 +13,9 @@ from ml_collections import ConfigDict
 
 import jhash.data.plan
 from jhash import library, parallel, train
-from jhash.config import build
+from jhash.config import is_paired, method_of
 from jhash.data.load import complete, open_parts
+from jhash.data.pairs import load_pairs
 from jhash.data.source import Subset
 from jhash.data.streams import Known, load_streams
 from jhash.steps import keys_of_stage, resident_spans
@@ -25,7 +26,7 @@ ROWS, STEPS = 4096, 4  # the timed training sees so many rows, for so many steps
 
 def lines(config: ConfigDict) -> list[str]:
     """The plan as text. Raises InputError for whatever the run itself would refuse at its start."""
-    method = build(config.method, config.hyper.to_dict())
+    method = method_of(config)
     tables, text = _opened(config)
     stages = method.stages(tables)
     limit = config.run.resident_gb if config.run.resident_gb >= 0 else parallel.memory_gb()
@@ -69,10 +70,11 @@ def _opened(config: ConfigDict) -> tuple[Mapping[str, Table], list[str]]:
         planned = jhash.data.plan.plan(config.data, config.seed)
         return open_parts(config.data, config.seed), jhash.data.plan.lines(planned)
     known = Known()
-    if config.library:
+    if config.get("library"):
         earlier = library.read(library.find(config.library, config.seed, config.method))
         known = Known(earlier.classes, tuple(earlier.parts))
-    tables = load_streams(complete(config.data), config.seed, config.modalities, known).tables
+    data = (complete(config.data), config.seed, config.modalities)
+    tables = (load_pairs(*data) if is_paired(config.method) else load_streams(*data, known)).tables
     text = [f"data {config.data.name}"]
     for name, table in tables.items():
         if "features" in table.columns:

@@ -41,15 +41,21 @@ def map_at_k(rows: Sequence[Mapping]) -> str:
 
 
 def precision_recall(curves: Sequence[Mapping]) -> str:
-    """Precision against recall by rank, a line for each medium that asks: the mean over those that answer, and seeds.
+    """Precision against recall by rank, the mean over seeds: a line for each method and task; of many tasks, a line
+    for each medium that asks, the mean over those that answer.
 
     `curves` as in curves.json: `dataset`, `query`, and `precision` and `recall` [P] at ranks of their own.
     """
     grid, found = np.linspace(0.02, 1.0, 50), {}
+    few = len({(curve["query"], curve["database"]) for curve in curves}) <= 2
     for curve in curves:
-        found.setdefault(curve["query"].split(" ")[0], []).append(np.interp(grid, curve["recall"], curve["precision"]))
+        asks, answers = (curve[side].split(" ")[0] for side in ("query", "database"))
+        name = f"{curve['method']}: {asks} → {answers}" if few else asks
+        found.setdefault(name, []).append(np.interp(grid, curve["recall"], curve["precision"]))
     lines = {name: Line(grid, np.mean(values, axis=0)) for name, values in found.items()}
-    title = f"{curves[0]['dataset']}: precision and recall by rank, mean over the media that answer"
+    title = f"{curves[0]['dataset']}: precision and recall by rank" + (
+        "" if few else ", mean over the media that answer"
+    )
     return _picture(title, "recall", [0.02, 0.2, 0.4, 0.6, 0.8, 1.0], lines)
 
 

@@ -60,8 +60,8 @@ def cell(row: Mapping) -> tuple:
     return tuple(row[field] for field in CELL)
 
 
-def comparisons(found: Sequence[Result], baseline: str) -> dict[tuple, intervals.Comparison]:
-    """Each cell against the baseline method's cell of the same bits, preset and metric: the paired bootstrap.
+def comparisons(found: Sequence[Result], baselines: Sequence[str]) -> dict[tuple, intervals.Comparison]:
+    """Each cell against the first baseline with one of the same task, bits, preset, metric: the paired bootstrap.
 
     The values of several seeds are averaged query by query first, those of the baseline too. Cells whose baseline is
     missing, or in which no query counts, have no comparison.
@@ -75,11 +75,13 @@ def comparisons(found: Sequence[Result], baseline: str) -> dict[tuple, intervals
     def place(name):
         return tuple(part for i, part in enumerate(name) if i not in (method, variant))
 
-    against = {place(name): average for name, average in averages.items() if name[method] == baseline}
+    against = {}
+    for baseline in reversed(baselines):
+        against |= {place(name): average for name, average in averages.items() if name[method] == baseline}
     return {
         name: intervals.compare(average, against[place(name)])
         for name, average in averages.items()
-        if name[method] != baseline and place(name) in against and len(average)
+        if name[method] not in baselines and place(name) in against and len(average)
     }
 
 
@@ -130,7 +132,7 @@ def table(
     *,
     columns: Sequence[tuple[str, int | None]] = COLUMNS,
     compared: Mapping[tuple, intervals.Comparison] | None = None,
-    baseline: str | None = None,
+    baselines: Sequence[str] = (),
 ) -> str:
     """Plain text: a block for each dataset and direction, a line for each method and length.
 
@@ -138,13 +140,14 @@ def table(
         rows: as in results.json; seeds of one cell are averaged.
         columns: (metric, k) in order; each preset and rule for ties that rows have becomes a column of its own.
         compared: from `comparisons`.
-        baseline: whom `compared` compares with, for the legend.
+        baselines: whom `compared` compares with, for the legend.
     """
     blocks = []
     for place in dict.fromkeys((row["dataset"], row["query"], row["database"]) for row in rows):
         here = [row for row in rows if (row["dataset"], row["query"], row["database"]) == place]
         blocks.append("{}: {} -> {}\n".format(*place) + _block(here, columns, compared or {}))
-    legend = LEGEND if baseline is None else f"{LEGEND};\nwon, tied, lost: against {baseline}, paired bootstrap"
+    whom = ", where it has none ".join(baselines)
+    legend = f"{LEGEND};\nwon, tied, lost: against {whom}, paired bootstrap" if baselines else LEGEND
     return "\n\n".join([*blocks, legend]) + "\n"
 
 

@@ -22,7 +22,8 @@ ALLOWED = {
     "parallel": set(),
     "encoders": {"codes"},
     "losses": {"codes", "structure"},
-    "methods": {"codes", "features", "structure", "encoders", "losses"},
+    "weights": {"encoders"},
+    "methods": {"codes", "features", "structure", "encoders", "losses", "weights"},
     "data": {"features"},
     "steps": {"parallel"},
     "train": {"parallel", "checkpoint", "steps"},
@@ -56,7 +57,14 @@ ALLOWED = {
     "launch": {"experiment", "plan"},
 }
 # only these rooms may import these packages
-ONLY = {"orbax": {"checkpoint"}, "tensorflow_datasets": {"data"}, "absl": {"launch"}, "tensorflow": set()}
+ONLY = {
+    "orbax": {"checkpoint"},
+    "tensorflow_datasets": {"data"},
+    "absl": {"launch"},
+    "tensorflow": set(),
+    "PIL": {"data"},
+    "av": {"data"},
+}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -77,7 +77,7 @@ def test_a_bad_file_is_a_sentence(tmp_path, text, sentence):
 
 def test_comparisons_average_seeds_and_match_bits():
     found = [*_results(), *_results("new", 0.3, seed=0), *_results("new", -0.1, seed=1), *_results("new", bits=32)]
-    compared = report.comparisons(found, "itq")
+    compared = report.comparisons(found, ("itq",))
     (name,) = compared
     assert name == report.cell(found[1].row)
     assert compared[name].verdict == "won"
@@ -86,7 +86,7 @@ def test_comparisons_average_seeds_and_match_bits():
 
 def test_table_shows_value_interval_spread_and_verdict():
     found = [*_results(), *_results(k=None, preset="she"), *_results("new", 0.3), *_results("new", 0.2, seed=1)]
-    text = report.table([r.row for r in found], compared=report.comparisons(found, "itq"), baseline="itq")
+    text = report.table([r.row for r in found], compared=report.comparisons(found, ("itq",)), baselines=("itq",))
     title, names, presets, itq, new = text.splitlines()[:5]
     assert title == "clips: test -> train"
     assert names.split() == ["method", "bits", "mAP@5", "mAP"]

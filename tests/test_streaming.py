@@ -279,11 +279,6 @@ def test_the_joint_baseline_sees_all_media_at_once(days, tmp_path):
     assert not (tmp_path / "w" / "seed-0" / "joint" / library.FILE).exists()
 
 
-def test_the_joint_baseline_names_its_media(tmp_path):
-    config = asked("image", "stroke", method="joint", hyper={"media": ("image",)})
-    refused(config, tmp_path / "w", r"config.hyper.media: expected all media of config.modalities")
-
-
 # --- the command line ---------------------------------------------------------------------------------------------
 
 

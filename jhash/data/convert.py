@@ -3,9 +3,10 @@
     python -m jhash.data.convert --dataset fcvid --source DIR --output DIR --storage float16
     python -m jhash.data.convert --dataset xmedia --source FILE --output DIR --storage float16
 
-Of video, memory stays under a gigabyte whatever the files' size; of other media, it holds one or two whole. The three
-multi-label sets are all 'multilabel': each needs an output folder of its own. The conversion grows in a hidden folder
-and gets its name when it is whole; a killed one is thrown away and begun again by the same command.
+Of video, memory stays under a gigabyte whatever the files' size; of pairs, at half of one beside their words; of other
+media, it holds one or two whole. The three multi-label sets are all 'multilabel': each needs an output folder of its
+own. The conversion grows in a hidden folder and gets its name when it is whole; a killed one is thrown away and begun
+again by the same command.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from jhash.data import published, published_media
+from jhash.data import published, published_media, published_pairs
 from jhash.data.plan import conversion_bytes
 from jhash.types import InputError
 
@@ -61,6 +62,8 @@ def _build(dataset: str, source: Path, output: Path, storage: str) -> None:
     builder = getattr(module, name)(config=storage, data_dir=output, file_format="array_record")
     if dataset in published_media.FIELDS:
         builder.file = published_media.find(dataset, str(source))
+    elif dataset in published_pairs.FIELDS:
+        builder.file = source
     settings = tfds.download.DownloadConfig(manual_dir=Path(source), compute_stats="skip")
     with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads, and of folders that are renamed after
         builder.download_and_prepare(download_dir=output / "downloads", download_config=settings)
@@ -80,9 +83,13 @@ def _alone(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def _datasets() -> list[str]:
+    return sorted([*published.DATASETS, *published_media.FIELDS, *published_pairs.FIELDS])
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jhash.data.convert", description=__doc__.split("\n")[0])
-    parser.add_argument("--dataset", required=True, choices=sorted([*published.DATASETS, *published_media.FIELDS]))
+    parser.add_argument("--dataset", required=True, choices=_datasets())
     parser.add_argument("--source", required=True, type=Path, metavar="PATH", help="the published file or folder")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="becomes data.dir in a config")
     parser.add_argument("--storage", default="float16", choices=("float16", "float32"))

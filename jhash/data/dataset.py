@@ -1,7 +1,7 @@
 """What a run reads: tables to train on, and tasks, each a query part against a database."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -29,8 +29,8 @@ class Task:
 class Dataset:
     """Tables and tasks. A part of a task that has no table is one whose codes an earlier run stored.
 
-    Of video, tables are 'train', 'query', 'database' and, where asked for, 'validation'. Of media, 'image' is trained
-    on, 'image/test' asks, and so on.
+    Of video, tables are 'train', 'query', 'database' and, where asked for, 'validation'. Of media that arrive one after
+    another, 'image' is trained on, 'image/test' asks, and so on; of pairs, 'pairs' is trained on.
     """
 
     name: str
@@ -40,6 +40,8 @@ class Dataset:
     normalisation: Mapping[str, Mapping[str, np.ndarray]]  # modality -> shift, scale, ..., already applied
     classes: tuple[str, ...] = ()  # names of the labels' columns, where they have names
     kept: tuple[str, ...] = ()  # parts whose codes are handed on, whether a task needs them or not
+    words: tuple[str, ...] = ()  # what the columns of 'text' count, where it is a bag of words
+    shown: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)  # part -> its items in words
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jhash.data import files, published, samples, splits, validate
+from jhash.data import files, pair_files, published, published_pairs, raw, samples, splits, validate
 from jhash.data.dataset import Dataset, Task
 from jhash.data.source import ArrayTable, RecordTable, Subset, Transformed, resident
 from jhash.features import fit_normalisation, normalise, sample_frames
@@ -27,7 +27,15 @@ STREAM = COMMON | {
     "noise": 0.0,  # this share of the training labels is wrong, drawn by the seed; those that score are right
     "new_classes": False,  # whether a medium may bring classes that the library doesn't know
 }
+PAIRS = COMMON | {"largest": 0}  # pairs to train on, drawn by the seed; 0: all
 PUBLISHED_MEDIA = {"file": "", "format": "published", "dir": "", "storage": "float32"}
+PUBLISHED_PAIRS = PUBLISHED_MEDIA | {
+    "images": "",  # three files in place of one
+    "texts": "",
+    "labels_file": "",
+    "queries": 0,  # 0: the published number
+    "training": 0,
+}
 PUBLISHED = {"dir": "", "format": "h5", "storage": "float32"}  # 'h5' | 'array_record'; its precision on disk
 FIELDS = {
     "nmnist": VIDEO,
@@ -38,6 +46,10 @@ FIELDS = {
     "digits": STREAM,
     "wikipedia": STREAM,
     **dict.fromkeys(("wikipedia_deep", "nuswide", "xmedia", "xmedianet", "multilabel"), STREAM | PUBLISHED_MEDIA),
+    "fashion": PAIRS | {"labels": ("subCategory",)},  # the attributes that make items alike
+    "pair_files": PAIRS | pair_files.FIELDS,
+    "raw": PAIRS | raw.FIELDS,
+    **dict.fromkeys(published_pairs.FIELDS, PAIRS | PUBLISHED_PAIRS),
     "files": VIDEO
     | {
         "train": "",

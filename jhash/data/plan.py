@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jhash.data import published, published_media
+from jhash.data import published, published_media, published_pairs
 from jhash.data.load import complete, open_parts
 from jhash.data.source import H5Table, Subset
 
@@ -18,6 +18,8 @@ def conversion_bytes(dataset: str, directory: str, storage: str) -> int:
     """
     if dataset in published_media.FIELDS:
         return published_media.conversion_bytes(dataset, directory, storage)
+    if dataset in published_pairs.FIELDS:
+        return published_pairs.conversion_bytes(dataset, directory, storage)
     total = 0
     for part in published.DATASETS[dataset]:
         table = published.open_h5(dataset, directory, part)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jhash.data.raw import open_raw
 from jhash.data.source import ArrayTable
 from jhash.data.validate import load_npz, one_hot
 from jhash.features import character_ngrams, normalise_pose, sqrt_counts
@@ -72,3 +73,22 @@ def wikipedia(medium: str, part: str) -> ArrayTable:
 def wikipedia_names() -> tuple[str, ...]:
     """The ten categories, in the order of their numbers."""
     return tuple(load_npz(FOLDER / "wikipedia" / "test.npz", ["names"])["names"].tolist())
+
+
+def fashion(part: str, labels: str | tuple[str, ...]) -> tuple[dict[str, ArrayTable], tuple[str, ...], tuple[str, ...]]:
+    """Pairs of photograph and product name: image [N, 80, 60, 3] uint8, text [N, V] float32 of 0/1; 2,559 / 641 pairs.
+
+    Args:
+        part: 'train' or 'test'.
+        labels: one attribute of items.csv, each of whose values is a class, such as 'subCategory' (30), or several,
+            whose classes are all their values, such as 'season=Fall'.
+
+    Returns:
+        The tables of `features` and `labels` [N, C] by medium, the C classes, the V words: those of training items.
+    """
+    folder = FOLDER / "fashion"
+    config = {"manifest": str(folder / "items.csv"), "root": str(folder / "images.zip"), "height": 80, "width": 60}
+    config |= {"image_column": "image", "text_column": "name", "split_column": "split"}
+    config["label_columns"] = (labels,) if isinstance(labels, str) else labels
+    raw = open_raw(config, say=lambda line: None, parts=(part,))
+    return raw.parts[part], raw.classes, raw.vocabulary

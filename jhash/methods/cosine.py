@@ -20,12 +20,21 @@ class Method:
 
     bits: int = 0
     structure_features: str = "mean"
-    columns: ClassVar[tuple[str, ...]] = ("frames",)
-    inputs: ClassVar[tuple[str, ...]] = ("frames",)
+    column: str = "frames"  # 'features' of media: each is hashed by itself, and asked within itself alone
     real: ClassVar[bool] = True
+    across_media: ClassVar[bool] = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    inputs = columns
 
     def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:
-        return [Stage("cosine", "train", len(tables["train"]), batch=1, steps=0, pass_steps=1)]
+        if self.column == "frames":
+            return [Stage("cosine", "train", len(tables["train"]), batch=1, steps=0, pass_steps=1)]
+        parts = [name for name in tables if name.endswith("/train")]
+        return [Stage(part.split("/")[0], part, len(tables[part]), batch=1, steps=0, pass_steps=1) for part in parts]
 
     def prepare(
         self, stage: Stage, past: Mapping[str, Past], tables: Mapping[str, Table], key: Key, scratch: Path
@@ -43,4 +52,4 @@ class Method:
 
     def encode(self, past: Mapping[str, Past], inputs: Mapping[str, Array], modality: str) -> Array:
         """The view of the frames [B, T, C]: [B, C] or [B, T * C]."""
-        return structure_view(inputs["frames"], self.structure_features)
+        return structure_view(inputs[self.column], self.structure_features)

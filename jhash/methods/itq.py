@@ -22,26 +22,23 @@ BLOCK = 4096  # rows of features taken to float64 at a time
 LARGEST = 16384  # the widest covariance, 2 GB
 
 
-def pca(features: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean [F] and the `bits` leading eigenvectors [F, bits] of the covariance of features [N, F], in float64.
+def pca(features: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean [F] and the leading eigenvectors [F, D] of the covariance of features [N, F], in float64.
 
-    Features are read in blocks of rows and may be memory-mapped. Where there are fewer items than dimensions the
-    eigenvectors come from the products between items, [N, N], in place of the covariance.
+    D is `components`, or as many directions as the features vary in where those are fewer. Features are read in blocks
+    of rows and may be memory-mapped. Where there are fewer items than dimensions the eigenvectors come from the
+    products between items, [N, N], in place of the covariance.
 
     Raises:
-        InputError: where the features span fewer dimensions than bits, or both N and F are too large.
+        InputError: where the features don't vary at all, or both N and F are too large.
     """
     chex.assert_rank(features, 2)
     items, width = features.shape
     if min(items, width) > LARGEST:
         raise InputError(f"ITQ: expected features at most {LARGEST} wide, found {width}: take the mean over frames.")
     mean = sum(block.sum(axis=0) for _, block in _blocks(features)) / items
-    if bits > min(width, items - 1):
-        raise InputError(
-            f"ITQ: expected at most {min(width, items - 1)} bits, as many as {items} items of {width} features have "
-            f"principal components, found {bits}."
-        )
     size = min(items, width)
+    components = min(components, size)
     products = np.zeros((size, size))
     for rows, block in _blocks(features):
         block -= mean[None, :]
@@ -50,9 +47,11 @@ def pca(features: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
         else:
             for others, other in _blocks(features):
                 products[rows, others] = block @ (other - mean[None, :]).T
-    variances, axes = scipy.linalg.eigh(products, subset_by_index=[size - bits, size - 1])
-    if variances[0] <= 1e-12 * variances[-1]:
-        raise InputError(f"ITQ: expected features that vary in {bits} directions, found fewer.")
+    variances, axes = scipy.linalg.eigh(products, subset_by_index=[size - components, size - 1])
+    if variances[-1] <= 0.0:
+        raise InputError("ITQ: expected features that vary, found items that are all alike.")
+    vary = variances > 1e-12 * variances[-1]
+    variances, axes = variances[vary], axes[:, vary]
     if width > items:
         axes = sum((block - mean[None, :]).T @ axes[rows] for rows, block in _blocks(features)) / np.sqrt(variances)
     return mean, axes[:, ::-1]
@@ -62,34 +61,52 @@ def rotate(projected: np.ndarray, rotation: np.ndarray, *, iterations: int) -> n
     """Alternately takes B = sgn(V R) and the R that minimises ||B - V R||²: Gong and Lazebnik 2011, Eq 2.
 
     Args:
-        projected: V [N, K], centred.
-        rotation: the orthogonal R [K, K] to begin with.
+        projected: V [N, D], centred, D at most K.
+        rotation: R [D, K] to begin with, orthogonal; of orthonormal rows where D < K.
         iterations: 50 in the paper.
 
     Returns:
-        R [K, K].
+        R [D, K].
     """
     chex.assert_rank([projected, rotation], 2)
     for _ in range(iterations):
         codes = np.where(projected @ rotation >= 0, 1.0, -1.0)
-        left, _, right = np.linalg.svd(projected.T @ codes)
+        left, _, right = np.linalg.svd(projected.T @ codes, full_matrices=False)
         rotation = left @ right
     return rotation
 
 
+def rotation_start(key: Key, directions: int, bits: int) -> np.ndarray:
+    """A random R [D, K] of orthonormal rows, D at most K."""
+    square, _ = np.linalg.qr(np.asarray(jax.random.normal(key, (bits, bits)), np.float64))
+    return square[:directions]
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """Fields: `bits`, at most the features' dimensions; `structure_features`, 'mean' or 'flatten' over frames."""
+    """Fields: `bits`; `structure_features`, 'mean' or 'flatten' over frames.
+
+    Features of fewer directions than bits, which the paper doesn't have, are rotated into as many signs all the same.
+    """
 
     bits: int
     structure_features: str = "mean"
     iterations: int = 50
-    columns: ClassVar[tuple[str, ...]] = ("frames",)
-    inputs: ClassVar[tuple[str, ...]] = ("frames",)
+    column: str = "frames"  # 'features' of media: each is hashed by itself, and asked within itself alone
     real: ClassVar[bool] = False
+    across_media: ClassVar[bool] = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    inputs = columns
 
     def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:
-        return [Stage("itq", "train", len(tables["train"]), batch=1, steps=0, pass_steps=1)]
+        if self.column == "frames":
+            return [Stage("itq", "train", len(tables["train"]), batch=1, steps=0, pass_steps=1)]
+        parts = [name for name in tables if name.endswith("/train")]
+        return [Stage(part.split("/")[0], part, len(tables[part]), batch=1, steps=0, pass_steps=1) for part in parts]
 
     def prepare(
         self, stage: Stage, past: Mapping[str, Past], tables: Mapping[str, Table], key: Key, scratch: Path
@@ -98,7 +115,7 @@ class Method:
         features = tables[stage.table].map(self._view, self.columns, scratch / "features.npy")
         mean, axes = pca(features, self.bits)
         projected = np.concatenate([(block - mean[None, :]) @ axes for _, block in _blocks(features)])
-        start, _ = np.linalg.qr(np.asarray(jax.random.normal(key, (self.bits, self.bits)), np.float64))
+        start = rotation_start(key, axes.shape[1], self.bits)
         projection = axes @ rotate(projected, start, iterations=self.iterations)
         return {"mean": mean.astype(np.float32), "projection": projection.astype(np.float32)}
 
@@ -112,12 +129,12 @@ class Method:
         return context
 
     def encode(self, past: Mapping[str, Past], inputs: Mapping[str, Array], modality: str) -> Array:
-        """[B, bits] from frames [B, T, C]."""
-        kept = past["itq"].kept
+        """[B, bits] from frames [B, T, C], or features [B, ...] of a medium."""
+        kept = past["itq" if self.column == "frames" else modality].kept
         return (self._view(inputs) - kept["mean"][None, :]) @ kept["projection"]
 
     def _view(self, inputs):
-        return structure_view(inputs["frames"], self.structure_features)
+        return structure_view(inputs[self.column], self.structure_features)
 
 
 def _blocks(features):

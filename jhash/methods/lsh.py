@@ -25,12 +25,21 @@ class Method:
 
     bits: int
     structure_features: str = "mean"
-    columns: ClassVar[tuple[str, ...]] = ("frames",)
-    inputs: ClassVar[tuple[str, ...]] = ("frames",)
+    column: str = "frames"  # 'features' of media: each is hashed by itself, and asked within itself alone
     real: ClassVar[bool] = False
+    across_media: ClassVar[bool] = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    inputs = columns
 
     def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:
-        return [Stage("lsh", "train", len(tables["train"]), batch=1, steps=0, pass_steps=1)]
+        if self.column == "frames":
+            return [Stage("lsh", "train", len(tables["train"]), batch=1, steps=0, pass_steps=1)]
+        parts = [name for name in tables if name.endswith("/train")]
+        return [Stage(part.split("/")[0], part, len(tables[part]), batch=1, steps=0, pass_steps=1) for part in parts]
 
     def prepare(
         self, stage: Stage, past: Mapping[str, Past], tables: Mapping[str, Table], key: Key, scratch: Path
@@ -52,9 +61,9 @@ class Method:
         return context
 
     def encode(self, past: Mapping[str, Past], inputs: Mapping[str, Array], modality: str) -> Array:
-        """[B, bits] from frames [B, T, C]."""
-        kept = past["lsh"].kept
+        """[B, bits] from frames [B, T, C], or features [B, ...] of a medium."""
+        kept = past["lsh" if self.column == "frames" else modality].kept
         return (self._view(inputs) - kept["mean"][None, :]) @ kept["hyperplanes"]
 
     def _view(self, inputs):
-        return structure_view(inputs["frames"], self.structure_features)
+        return structure_view(inputs[self.column], self.structure_features)

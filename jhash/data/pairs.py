@@ -1,0 +1,173 @@
+"""Media whose items come in pairs: row i of one medium's part and row i of the other's are one thing.
+
+Parts of a medium 'image': 'image/train' and 'image/test', and 'image/database' where the data have one of their own.
+The table 'pairs' is the training parts side by side: columns 'image:features', 'image:labels', 'text:features', ...
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jhash.data import media, pair_files, published_pairs, raw, samples, splits
+from jhash.data.dataset import Dataset, Task
+from jhash.data.source import ArrayTable, SideBySide, Subset
+from jhash.features import fit_normalisation, normalise
+from jhash.types import InputError, Table
+
+# dataset -> its media, two or more, of which a run takes two; () where files decide
+PAIRS: Mapping[str, tuple[str, ...]] = {
+    "fashion": ("image", "text"),
+    "wikipedia": ("image", "text"),
+    "wikipedia_deep": ("image", "text"),
+    "pair_files": (),
+    "raw": ("image", "text", "video"),
+    **dict.fromkeys(published_pairs.FIELDS, ("image", "text")),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Paired:
+    """A dataset as it is stored."""
+
+    parts: Mapping[str, Mapping[str, Table]]  # 'train', 'test', 'database' -> medium -> `features`, `labels`
+    classes: tuple[str, ...]
+    words: tuple[str, ...] = ()  # what the columns of 'text' count, where it is a bag of words
+    shown: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)  # 'text/test' -> what a person reads
+
+
+def load_pairs(config: Mapping[str, Any], seed: int, names: Sequence[str]) -> Dataset:
+    """Opens, splits, checks and normalises the named media, and asks each of them for each of them.
+
+    Pixels, which are uint8 in two dimensions or more, stay as they are; vectors come out as float32 [N, C].
+
+    Raises:
+        InputError: one sentence on what is missing or wrong.
+    """
+    if len(set(names)) != 2 or len(names) != 2:
+        raise InputError(f"config.modalities: expected two media of {config['name']}, found {tuple(names)}")
+    if config.get("noise") or config.get("new_classes"):
+        raise InputError("data.noise, data.new_classes: expected neither where items come in pairs")
+    stored = open_pairs(config, seed, names)
+    parts = _divided(stored.parts, config, seed)
+    _check(parts, names)
+    tables, normalisation = {}, {}
+    for name in names:
+        own = {part: tables_of[name] for part, tables_of in parts.items()}
+        fitted = fit(own["train"], config["normalise"])
+        normalisation[name] = fitted
+        tables |= {f"{name}/{part}": normalised(table, fitted) for part, table in own.items()}
+    tables["pairs"] = SideBySide({name: tables[f"{name}/train"] for name in names}, f"{config['name']}, pairs")
+    return Dataset(
+        name=config["name"],
+        tables=tables,
+        tasks=_tasks(names, parts, config["fold"]),
+        modalities={part: part.split("/")[0] for part in tables},
+        normalisation=normalisation,
+        classes=stored.classes,
+        words=stored.words,
+        shown=stored.shown if not config["fold"] else {},
+    )
+
+
+def open_pairs(config: Mapping[str, Any], seed: int, names: Sequence[str]) -> Paired:
+    """The dataset as it is stored, of the named media alone.
+
+    Raises:
+        InputError: a dataset without pairs, or without such a medium; what its reader raises.
+    """
+    name = config["name"]
+    if name not in PAIRS:
+        raise InputError(f"data.name: expected items in pairs ({', '.join(PAIRS)}), found {name!r}, which has none")
+    if name == "pair_files":
+        return Paired(*pair_files.open_files(config, names))
+    for medium in names:
+        if medium not in PAIRS[name]:
+            raise InputError(f"{name}: expected media among {', '.join(PAIRS[name])}, found {medium!r}")
+    if name == "fashion":
+        return _fashion(config, ("train",) if config["fold"] else ("train", "test"))
+    if name == "raw":
+        found = raw.open_raw(config)
+        if "test" not in found.parts and not config["fold"]:
+            raise InputError(f"{config['manifest']}: expected items whose split is test, or data.fold, found neither")
+        return Paired(found.parts, found.classes, found.vocabulary)
+    if name in published_pairs.FIELDS:
+        return Paired(*published_pairs.open_pairs(config, seed))
+    opened = {medium: media.open_medium(config, medium) for medium in names}
+    parts = {part: {m: getattr(one, part) for m, one in opened.items()} for part in ("train", "test", "database")}
+    kept = {part: tables for part, tables in parts.items() if all(table is not None for table in tables.values())}
+    return Paired(kept, next(iter(opened.values())).classes)
+
+
+def _fashion(config, parts: Sequence[str]) -> Paired:
+    opened = {part: samples.fashion(part, tuple(config["labels"])) for part in parts}
+    _, classes, words = opened["train"]
+    return Paired({part: tables for part, (tables, _, _) in opened.items()}, classes, words)
+
+
+def _divided(parts, config, seed):
+    """Parts by the config's fold, and at most its number of training pairs; all media by the same rows."""
+    parts = {part: dict(tables) for part, tables in parts.items()}
+    if config["fold"]:
+        size = len(next(iter(parts["train"].values())))
+        held, rest = splits.fold_rows(size, config["fold"], seed)
+        whole = parts["train"]
+        parts = {
+            "train": {name: Subset(table, rest, table.name) for name, table in whole.items()},
+            "test": {
+                name: Subset(table, held, f"{table.name} (fold {config['fold']})") for name, table in whole.items()
+            },
+        }
+    if config["largest"]:
+        whole = parts["train"]
+        parts["train"] = {name: media.at_most(table, config["largest"], seed) for name, table in whole.items()}
+        if "database" not in parts and not config["fold"]:
+            parts["database"] = whole
+    return parts
+
+
+def _check(parts, names) -> None:
+    """Pairs have one length and one set of labels, and some."""
+    for part, tables in parts.items():
+        lengths = {name: len(tables[name]) for name in names}
+        if len(set(lengths.values())) != 1 or 0 in lengths.values():
+            raise InputError(f"{part}: expected as many items of each medium, and some, found {lengths}")
+        first, second = (tables[name] for name in names)
+        for rows in np.array_split(np.arange(len(first)), max(1, len(first) // 65536)):
+            labels = [table.read(rows, ["labels"])["labels"] for table in (first, second)]
+            if labels[0].shape != labels[1].shape or (labels[0] != labels[1]).any():
+                raise InputError(f"{part}: expected the same labels of {names[0]} and {names[1]}, found others")
+
+
+def fit(table: Table, kind: str) -> dict[str, np.ndarray]:
+    """What `normalised` needs, from a training table; {'pixels': True} where items are pixels."""
+    shape = table.columns["features"]
+    if len(shape.shape) > 1:
+        return {"pixels": np.bool_(True)}
+    read = table.read(np.arange(len(table)), ["features"])["features"]
+    return fit_normalisation(ArrayTable(table.name, {"frames": read.astype(np.float32)[:, None]}), kind)
+
+
+def normalised(table: Table, fitted: Mapping[str, np.ndarray]) -> Table:
+    """Vectors in memory, shifted and scaled; pixels as they are, wherever they are."""
+    if "pixels" in fitted:
+        return table
+    read = table.read(np.arange(len(table)), ["features", "labels"])
+    features = np.asarray(normalise(read["features"][:, None], **fitted))[:, 0]
+    return ArrayTable(table.name, {"features": features, "labels": read["labels"]})
+
+
+def _tasks(names, parts, fold) -> tuple[Task, ...]:
+    """Each medium asks each, itself too: the queries' partners are never in the database."""
+    asks, searched = (f"fold {fold}", "train") if fold else ("test", "database" if "database" in parts else "train")
+    return tuple(
+        Task(
+            f"{query}/test",
+            (f"{other}/{searched}",),
+            (f"{query} {asks}", f"{other} {searched}"),
+            drawn=query != other,
+        )
+        for query in names
+        for other in names
+    )

@@ -1,0 +1,412 @@
+"""A user's own photographs, clips and texts, named by a .csv: decoded once into a cache, then read like any table.
+
+config.data = {'name': 'raw', 'manifest': 'shop/items.csv', 'root': 'shop/pictures.zip', 'image_column': 'file',
+               'text_column': 'name', 'label_columns': ('kind',), 'split_column': 'split', 'cache': 'shop/cache'}
+"""
+
+import collections
+import contextlib
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jhash.data.decode import (
+    Archive,
+    Broken,
+    Folder,
+    Look,
+    ahead,
+    check_name,
+    clip,
+    growing,
+    open_root,
+    picture,
+)
+from jhash.data.source import ArrayTable, write_array
+from jhash.data.text import bag_of_words, build_vocabulary, load_vocabulary, save_vocabulary
+from jhash.data.validate import load_npy, near
+from jhash.types import InputError
+
+FIELDS = {
+    "manifest": "",  # a .csv in UTF-8 with a header, an item a line
+    "root": "",  # the folder or .zip that its paths start from; '': the manifest's folder
+    "image_column": "",  # paths of photographs
+    "video_column": "",  # paths of video files, or of folders of pictures
+    "text_column": "",  # texts; several columns, such as 'name;caption', are joined
+    "label_columns": (),  # each of one value, or of several between ';'; of two columns, classes are 'column=value'
+    "split_column": "",  # 'train', 'test' or 'database'; '': all items are for training
+    "height": 64,
+    "width": 64,
+    "fit": "whole",  # 'whole' | 'crop': see decode.Look
+    "frames": 8,  # of a clip
+    "words": 1000,  # of the vocabulary, at most
+    "broken": "refuse",  # 'skip': items that cannot be decoded are left out, and named
+    "cache": "",  # a folder for what is decoded; '': it stays in memory
+}
+PARTS = ("train", "test", "database")
+LEAST = 2  # training texts that have a word of the vocabulary: one text's own word finds no other
+BLOCK = 4096  # items whose texts and labels are turned into numbers at once
+NAMED = 3  # broken items that a printed line names
+VERSION = 1  # of what lies in a cache
+
+
+class Item(NamedTuple):
+    """A line of the manifest."""
+
+    line: int
+    part: str
+    paths: Mapping[str, str]  # 'image' and 'video', where there are such columns
+    text: str
+    labels: tuple[str, ...]
+
+
+class Raw(NamedTuple):
+    """Tables of `features` and `labels` by part and medium; row i of all media of a part is one item."""
+
+    parts: dict[str, dict[str, ArrayTable]]
+    classes: tuple[str, ...]  # names of the columns of labels
+    vocabulary: tuple[str, ...]  # words of the columns of texts
+
+
+def open_raw(config: Mapping[str, Any], say: Callable[[str], None] = print, parts: Sequence[str] = PARTS) -> Raw:
+    """The media of a manifest: image [N, H, W, 3] and video [N, T, H, W, 3] uint8, text [N, V] float32 of 0/1.
+
+    Labels are [N, C] uint8 of 0/1; C are the sorted values that training items have. Values that only other items have
+    get no column, and a line says so. Without label columns there are no labels. With a cache the arrays are
+    memory-mapped files, which a later call uses again as long as the manifest, the settings and the media's sizes and
+    times are the same.
+
+    Args:
+        config: the fields of FIELDS; others are not looked at.
+        say: gets a line on items skipped, on classes left out and on waiting for another process.
+        parts: those to decode, of those that the manifest has.
+
+    Raises:
+        InputError: one sentence on the field, the line of the manifest or the item that is wrong.
+    """
+    config = _checked({field: config.get(field, default) for field, default in FIELDS.items()})
+    manifest = Path(config["manifest"])
+    items, content = read_manifest(manifest, config)
+    files = open_root(Path(config["root"]) if config["root"] else manifest.parent)
+    held = {item.part for item in items}
+    job = Job(config, manifest, files, items, tuple(part for part in PARTS if part in parts and part in held))
+    digest = job.digest(content)
+    if config["cache"]:
+        facts, arrays = read_folder(cached(Path(config["cache"]), job, digest, say), digest)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            job.write(Path(folder), digest)
+            facts, arrays = read_folder(Path(folder), digest)
+            arrays = {name: np.array(array) for name, array in arrays.items()}
+    for line in facts["said"]:
+        say(line)
+    return Raw(_tables(manifest, facts["parts"], arrays), tuple(facts["classes"]), facts["vocabulary"])
+
+
+def _tables(manifest: Path, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> dict:
+    tables, start = {}, 0
+    for part, size in sizes.items():
+        rows = {name: array[start : start + size] for name, array in arrays.items()}
+        labels = {"labels": rows.pop("labels")} if "labels" in rows else {}
+        tables[part] = {
+            medium: ArrayTable(f"{manifest}/{part}/{medium}", {"features": values, **labels})
+            for medium, values in rows.items()
+        }
+        start += size
+    return tables
+
+
+def _checked(config: dict[str, Any]) -> dict[str, Any]:
+    for field, known in (("fit", ("whole", "crop")), ("broken", ("refuse", "skip"))):
+        if config[field] not in known:
+            raise InputError(f"data.{field}: expected one of {', '.join(known)}, found {config[field]!r}.")
+    for field in ("height", "width", "frames", "words"):
+        if config[field] < 1:
+            raise InputError(f"data.{field}: expected 1 or more, found {config[field]}.")
+    if not any(config[f"{medium}_column"] for medium in ("image", "video", "text")):
+        raise InputError("data: expected an image_column, a video_column or a text_column, found none.")
+    return config | {"label_columns": tuple(config["label_columns"])}
+
+
+def read_manifest(path: Path, config: Mapping[str, Any]) -> tuple[list[Item], bytes]:
+    """The items of a .csv in its order, and its bytes.
+
+    Raises:
+        InputError: missing, not UTF-8, not a table with the columns that the config names, or, with its line, a row of
+            another length, an unknown part or a path that leaves the root.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file (data.manifest expects a .csv).")
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}, line {line}: expected text in UTF-8, found byte {content[error.start]:#x}."
+        ) from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        _check_header(path, header, config)
+        items = [_item(path, reader.line_num, header, row, config) for row in reader if row]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: not a line of a .csv: {error}.") from error
+    if not any(item.part == "train" for item in items):
+        raise InputError(f"{path}: expected training items, found none among {len(items)} items.")
+    return items, content
+
+
+def _columns(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Field -> the columns that it names."""
+    named = {field: [config[field]] for field in ("image_column", "video_column", "split_column")}
+    named |= {"text_column": config["text_column"].split(";"), "label_columns": list(config["label_columns"])}
+    return {field: [column for column in columns if column] for field, columns in named.items()}
+
+
+def _check_header(path: Path, header: list[str], config: Mapping[str, Any]) -> None:
+    twice = [column for column, count in collections.Counter(header).items() if count > 1]
+    if twice:
+        raise InputError(f"{path}, line 1: expected different columns, found {twice[0]!r} twice.")
+    for field, columns in _columns(config).items():
+        for column in columns:
+            if column not in header:
+                found = ", ".join(header) or "nothing"
+                raise InputError(
+                    f"{path}, line 1: expected the column {column!r} of data.{field}, found {found}"
+                    f"{near(column, header)}."
+                )
+
+
+def _item(path: Path, line: int, header: list[str], row: list[str], config: Mapping[str, Any]) -> Item:
+    where = f"{path}, line {line}"
+    if len(row) != len(header):
+        raise InputError(f"{where}: expected {len(header)} columns like the first line, found {len(row)}.")
+    cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
+    part = cells[config["split_column"]] if config["split_column"] else "train"
+    if part not in PARTS:
+        raise InputError(
+            f"{where}: {config['split_column']}: expected one of {', '.join(PARTS)}, found {part!r}{near(part, PARTS)}."
+        )
+    paths = {one: cells[config[f"{one}_column"]] for one in ("image", "video") if config[f"{one}_column"]}
+    for name in paths.values():
+        try:
+            check_name(name)
+        except Broken as error:
+            raise InputError(f"{where}: {error}, found {name!r}.") from error
+    text = " ".join(cells[column] for column in _columns(config)["text_column"])
+    several = len(config["label_columns"]) > 1
+    labels = [
+        f"{column}={value.strip()}" if several else value.strip()
+        for column in config["label_columns"]
+        for value in cells[column].split(";")
+        if value.strip()
+    ]
+    return Item(line, part, paths, text, tuple(labels))
+
+
+class Job(NamedTuple):
+    """All that a decoding depends on."""
+
+    config: dict[str, Any]
+    manifest: Path
+    files: Folder | Archive
+    items: list[Item]  # of all parts
+    parts: tuple[str, ...]  # those to decode
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Medium -> what an item's pixels are like."""
+        size = self.config["height"], self.config["width"], 3
+        shapes = {"image": size, "video": (self.config["frames"], *size)}
+        return {medium: shapes[medium] for medium in self.items[0].paths}
+
+    def bytes(self) -> int:
+        """What the result needs on disk, at most."""
+        item = sum(int(np.prod(shape)) for shape in self.shapes().values()) + len(self.classes())
+        return len(self.items) * (item + 4 * self.config["words"] * bool(self.config["text_column"]))
+
+    def classes(self) -> list[str]:
+        return sorted({label for item in self.items if item.part == "train" for label in item.labels})
+
+    def digest(self, manifest: bytes) -> str:
+        """SHA-256 over the manifest, the settings, and the size and time of every file."""
+        settings = {field: value for field, value in self.config.items() if field not in ("manifest", "root", "cache")}
+        sha = hashlib.sha256(json.dumps([VERSION, settings, self.parts]).encode())
+        sha.update(hashlib.sha256(manifest).digest())
+        for item in self.items:
+            for name in item.paths.values():
+                sha.update(self.files.stamp(name).encode() + b"\n")
+        return sha.hexdigest()
+
+    def decode(self, item: Item) -> dict[str, np.ndarray] | Broken:
+        """Medium -> pixels, or why one of them is broken."""
+        look = Look(*(self.config[field] for field in Look._fields))
+        decoded = {}
+        for medium, name in item.paths.items():
+            try:
+                if not name:
+                    raise Broken("expected a path, found nothing")
+                decoded[medium] = (
+                    picture(self.files.read(name), look) if medium == "image" else clip(self.files, name, look)
+                )
+            except (Broken, OSError) as error:
+                return Broken(f"{name or medium}: {getattr(error, 'strerror', None) or error}")
+        return decoded
+
+    def write(self, folder: Path, digest: str) -> None:
+        """Decodes all items into <medium>.npy, writes labels.npy beside them and says so in facts.json.
+
+        Raises:
+            InputError: a broken item, unless they are skipped; a part with broken items alone; no words; no labels.
+        """
+        classes = self.classes()
+        if self.config["label_columns"] and not classes:
+            raise InputError(f"{self.manifest}: expected labels of training items in data.label_columns, found none.")
+        vocabulary = ()
+        if self.config["text_column"]:
+            texts = (item.text for item in self.items if item.part == "train")
+            vocabulary = build_vocabulary(texts, self.config["words"], LEAST)
+            save_vocabulary(folder / "vocabulary.json", vocabulary)
+        chosen = [item for part in self.parts for item in self.items if item.part == part]
+        kept, skipped = self._write_pixels(folder, chosen)
+        sizes = {part: sum(item.part == part for item in kept) for part in self.parts}
+        for part, size in sizes.items():
+            if not size:
+                raise InputError(f"{self.manifest}: every {part} item is broken, such as {_named(skipped)}.")
+        if vocabulary:
+            bags = (bag_of_words([item.text for item in block], vocabulary) for block in _blocks(kept))
+            write_array(folder / "text.npy", (len(kept), len(vocabulary)), np.float32, bags)
+        if classes:
+            labels = (label_rows([item.labels for item in block], classes) for block in _blocks(kept))
+            write_array(folder / "labels.npy", (len(kept), len(classes)), np.uint8, labels)
+        arrays = {path.stem: load_npy(path) for path in sorted(folder.glob("*.npy"))}
+        facts = {
+            "version": VERSION,
+            "digest": digest,
+            "manifest": str(self.manifest),
+            "settings": self.config,
+            "arrays": {name: [list(array.shape), str(array.dtype)] for name, array in arrays.items()},
+            "parts": sizes,
+            "classes": classes,
+            "skipped": {"number": len(skipped), "items": skipped},
+            "said": [f"{self.manifest}: {line}" for line in (*_skipped(skipped, chosen), *_unknown(kept, classes))],
+        }
+        (folder / "facts.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+    def _write_pixels(self, folder: Path, chosen: Sequence[Item]) -> tuple[list[Item], list[tuple[int, str]]]:
+        """The items that are whole, in order, and of the others their lines and why."""
+        kept, skipped = [], []
+        with contextlib.ExitStack() as stack:
+            append = {
+                medium: stack.enter_context(growing(folder / f"{medium}.npy", shape))
+                for medium, shape in self.shapes().items()
+            }
+            for item, found in stack.enter_context(contextlib.closing(ahead(self.decode, chosen))):
+                if isinstance(found, Broken):
+                    skipped.append((item.line, str(found)))
+                    if self.config["broken"] == "refuse":
+                        raise InputError(f"{self.manifest}, line {item.line}: {found}.")
+                    continue
+                kept.append(item)
+                for medium, values in found.items():
+                    append[medium](values)
+        return kept, skipped
+
+
+def _named(skipped: Sequence[tuple[int, str]]) -> str:
+    """'line 4 (a.jpg: no such file), line 9 (...)', the first few."""
+    return ", ".join(f"line {line} ({why})" for line, why in skipped[:NAMED])
+
+
+def _skipped(skipped: Sequence[tuple[int, str]], chosen: Sequence[Item]) -> Iterator[str]:
+    if skipped:
+        yield f"{len(skipped)} of {len(chosen)} items are broken and left out, such as {_named(skipped)}."
+
+
+def _unknown(kept: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
+    known = set(classes)
+    unknown = [label for item in kept for label in item.labels if label not in known]
+    if unknown:
+        yield f"{len(unknown)} labels are classes that no training item has, and left out, such as {unknown[0]!r}."
+
+
+def label_rows(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
+    """The classes of N items -> uint8 [N, C] of 0/1, a column a class; labels that aren't among them are left out."""
+    places = {name: place for place, name in enumerate(classes)}
+    rows = np.zeros((len(labels), len(classes)), np.uint8)
+    for row, names in enumerate(labels):
+        rows[row, [places[name] for name in names if name in places]] = 1
+    return rows
+
+
+def _blocks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), BLOCK):
+        yield items[start : start + BLOCK]
+
+
+def cached(cache: Path, job: Job, digest: str, say: Callable[[str], None]) -> Path:
+    """The folder of that digest in the cache, decoded first where it isn't there yet.
+
+    The arrays grow in a hidden folder, which gets its name when all is whole; what a killed process left of one is
+    deleted. One process at a time decodes into a cache; others wait for it.
+
+    Raises:
+        InputError: no room, or no right to write there.
+    """
+    final, part = cache / digest[:16], cache / f".raw-{digest[:16]}.part"
+    if final.is_dir():
+        return final
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with open(cache / ".lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"{cache}: another process decodes into this folder, waiting for it.")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            for left in cache.glob(f".raw-{16 * '?'}.part"):
+                shutil.rmtree(left)
+            if not final.is_dir():
+                free = shutil.disk_usage(cache).free
+                if free < job.bytes():
+                    raise InputError(f"{cache}: up to {job.bytes()} bytes are needed, only {free} are free.")
+                try:
+                    part.mkdir()
+                    job.write(part, digest)
+                    os.replace(part, final)
+                finally:
+                    shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"{cache}: cannot be written: {error.strerror or error}.") from error
+    return final
+
+
+def read_folder(folder: Path, digest: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `Job.write` left: its facts with the vocabulary, and name -> memory-mapped array.
+
+    Raises:
+        InputError: a file is missing, damaged, or not as the facts have it.
+    """
+    file = folder / "facts.json"
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        if (facts["version"], facts["digest"]) != (VERSION, digest):
+            raise ValueError("it is of other media or settings")
+        arrays = {name: load_npy(folder / f"{name}.npy") for name in facts["arrays"]}
+        for name, array in arrays.items():
+            if [list(array.shape), str(array.dtype)] != facts["arrays"][name]:
+                raise ValueError(f"{name}.npy is {list(array.shape)} {array.dtype}, not as it was written")
+        facts["vocabulary"] = load_vocabulary(folder / "vocabulary.json") if "text" in arrays else ()
+    except (OSError, ValueError, KeyError, TypeError, InputError) as error:
+        raise InputError(f"{folder}: damaged, delete this folder to decode again: {error}") from error
+    return facts, arrays

@@ -1,0 +1,102 @@
+"""CMGCAH's networks (Ou et al. 2022, III-B to III-D): features of both sides, generators, critics, alignment."""
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jhash.encoders.backbone import backbone
+from jhash.encoders.cnn_small import patches, preprocess
+from jhash.types import Array
+
+GRID = 4  # a picture is cut into 4 x 4 patches, a vector into as many pieces
+
+
+class Position(nn.Module):
+    """f_att(f_trans(x)): a transformer over 16 patches, then self-guided attention, [B, ...] -> [B, features].
+
+    Blocks normalise first. The attention is Yang et al. 2016's: Σ_t a_t h_t with a = softmax(tanh(W h_t + b)ᵀ w).
+    """
+
+    features: int = 2048
+    width: int = 512
+    heads: int = 8
+    blocks: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, items: Array) -> Array:
+        x = nn.Dense(self.width, dtype=self.dtype, name="embed")(tokens(items))
+        x = x + self.param("position", nn.initializers.normal(0.02), x.shape[1:]).astype(x.dtype)[None]
+        for number in range(self.blocks):
+            normal = nn.LayerNorm(dtype=self.dtype, name=f"norm_attention{number}")(x)
+            attention = nn.MultiHeadDotProductAttention(self.heads, dtype=self.dtype, name=f"attention{number}")
+            x = x + attention(normal, normal)
+            hidden = nn.LayerNorm(dtype=self.dtype, name=f"norm_feedforward{number}")(x)
+            hidden = nn.gelu(nn.Dense(4 * self.width, dtype=self.dtype, name=f"widen{number}")(hidden))
+            x = x + nn.Dense(self.width, dtype=self.dtype, name=f"narrow{number}")(hidden)
+        h = nn.Dense(self.features, dtype=self.dtype, name="features")(x)
+        guided = jnp.tanh(nn.Dense(self.width, dtype=self.dtype, name="guide")(h))
+        weights = nn.softmax(nn.Dense(1, use_bias=False, dtype=self.dtype, name="weigh")(guided), axis=1)
+        return (weights * h).sum(1).astype(jnp.float32)
+
+
+def tokens(items: Array) -> Array:
+    """Pictures [B, H, W, C] cut into 4 x 4 patches, vectors [B, F] into 16 pieces: [B, 16, width], zeros at the end."""
+    chex.assert_rank(items, {2, 4})
+    if items.ndim == 2:
+        items = jnp.pad(items.astype(jnp.float32), [(0, 0), (0, -items.shape[1] % GRID**2)])
+        return items.reshape(len(items), GRID**2, -1)
+    sizes = tuple(-(-side // GRID) for side in items.shape[1:3])
+    cut = patches(preprocess(items), sizes)
+    return cut.reshape(len(cut), -1, cut.shape[-1])
+
+
+class ImageFeatures(nn.Module):
+    """x̂ = f_dnn(x) + λ f_att(f_trans(x)), Eq 1: [B, ...] -> [B, features]. λ = 0 leaves the transformer out."""
+
+    features: int = 2048
+    backbone: str = ""
+    position: float = 0.01
+    width: int = 512
+    blocks: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, items: Array) -> Array:
+        x = items.astype(jnp.float32)
+        if self.backbone:
+            x = backbone(self.backbone, dtype=self.dtype)(items, train=False)
+        x = nn.Dense(self.features, dtype=self.dtype, name="dense")(x).astype(jnp.float32)
+        if self.position:
+            position = Position(self.features, self.width, blocks=self.blocks, dtype=self.dtype, name="position")
+            x = x + self.position * position(items)
+        return x
+
+
+class Layers(nn.Module):
+    """Dense layers with ReLU between them, [B, F] -> [B, widths[-1]] float32: f_proj, G and D."""
+
+    widths: tuple[int, ...]
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        for number, width in enumerate(self.widths):
+            x = nn.Dense(width, dtype=self.dtype, name=f"dense{number}")(nn.relu(x) if number else x)
+        return x.astype(jnp.float32)
+
+
+class Alignment(nn.Module):
+    """u = f_c(x̃) ⊗ sigmoid(f_m(x̃)), Eq 8 to 10: [B, F] -> [B, bits]; without the mask u = f_c(x̃)."""
+
+    bits: int
+    masked: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        u = nn.Dense(self.bits, dtype=self.dtype, name="codes")(x)
+        if self.masked:
+            u = u * jax.nn.sigmoid(nn.Dense(self.bits, dtype=self.dtype, name="mask")(x))
+        return u.astype(jnp.float32)
