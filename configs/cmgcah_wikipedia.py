@@ -12,6 +12,7 @@ def get_config():
     config.hyper.bits = 64
     config.hyper.features = 512
     config.hyper.text_hidden = 512
+    config.hyper.width = 64
     config.hyper.generator_hidden = 512
     config.hyper.iterations = 30
     config.hyper.learning_rate = 3e-4

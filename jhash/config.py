@@ -99,9 +99,14 @@ def build(name: str, fields: dict) -> Method:
 
 
 def baseline(name: str, config: ConfigDict) -> Method:
-    """A baseline at the experiment's code length, seeing frames as config.baseline_view says, or vectors of media."""
-    cls = method_class(name)
-    given = {"bits": config.hyper.bits, "structure_features": config.baseline_view}
+    """A baseline at the experiment's code length, seeing frames as config.baseline_view says, or vectors of media.
+
+    One that is the experiment's method with some parts left out, as DCMH is CMGCAH's, takes its other settings too.
+    """
+    cls, shared = method_class(name), {}
+    if issubclass(cls, method_class(config.method)):
+        shared = {field: value for field, value in config.hyper.to_dict().items() if field != "ablation"}
+    given = shared | {"bits": config.hyper.bits, "structure_features": config.baseline_view}
     if "modalities" in config:
         given |= {"column": "features", "media": tuple(config.modalities)}
     return cls(**{field: value for field, value in given.items() if field in inspect.signature(cls).parameters})

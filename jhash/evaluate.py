@@ -14,10 +14,12 @@ from jhash import metrics
 from jhash.config import baseline, method_of
 from jhash.data.load import prepared
 from jhash.data.source import ArrayTable
+from jhash.data.text import bag_of_words, load_vocabulary, save_vocabulary
 from jhash.train import read_past
 from jhash.types import InputError, Method, Past, Table
 
 POINTS = 100  # of a curve
+VOCABULARY = "vocabulary.json"
 
 
 @functools.cache
@@ -84,26 +86,42 @@ def labels_of(table: Table) -> np.ndarray:
     return table.read(np.arange(len(table)), ["labels"])["labels"]
 
 
-def save_normalisation(workdir: Path, normalisation: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-    """What was fitted to the training parts and new items need as well: normalisation.npz, <modality>/<name>."""
+def save_preparation(
+    workdir: Path, normalisation: Mapping[str, Mapping[str, np.ndarray]], vocabulary: tuple[str, ...]
+) -> None:
+    """What was fitted to the training parts and new items need as well.
+
+    normalisation.npz has <modality>/<name> each; vocabulary.json the words of the medium 'text', where it has some.
+    """
     partial = workdir / ".normalisation.partial.npz"
     np.savez(
         partial, **{f"{one}/{name}": value for one, fitted in normalisation.items() for name, value in fitted.items()}
     )
     partial.replace(workdir / "normalisation.npz")
+    if vocabulary:
+        save_vocabulary(workdir / VOCABULARY, vocabulary)
 
 
 class Model:
     """A trained method: `encode` gives the codes of new items, prepared like those it was trained on."""
 
-    def __init__(self, method: Method, past: Mapping[str, Past], frames: int, normalisation: Mapping):
+    def __init__(
+        self,
+        method: Method,
+        past: Mapping[str, Past],
+        frames: int,
+        normalisation: Mapping,
+        vocabulary: tuple[str, ...] = (),
+    ):
         self.method, self.past, self.frames, self.normalisation = method, past, frames, normalisation
+        self.vocabulary = vocabulary  # of the medium 'text'; () where texts came as vectors
 
-    def encode(self, items: np.ndarray, modality: str = "video") -> np.ndarray:
+    def encode(self, items: np.ndarray | list[str], modality: str = "video") -> np.ndarray:
         """Codes ±1 int8 [N, K] of any number of items as stored in the dataset's files.
 
         Args:
-            items: clips [N, T, C], or features [N, C] of another medium.
+            items: clips [N, T, C]; features [N, C] of another medium, or its pixels, uint8 [N, ...]; texts, where the
+                model has a vocabulary for them.
             modality: 'video', or a medium that the run trained.
 
         Raises:
@@ -111,9 +129,19 @@ class Model:
         """
         if modality not in self.normalisation:
             raise InputError(f"modality: expected one of {', '.join(self.normalisation)}, found {modality!r}")
-        items, features = np.asarray(items), self.method.inputs == ("features",)
+        items = np.asarray(items)
+        if items.dtype.kind == "U":
+            if modality != "text" or not self.vocabulary:
+                raise InputError(f"{modality}: expected arrays of numbers, found texts, and the model has no words")
+            items = bag_of_words(items.tolist(), self.vocabulary)
+        fitted, features = self.normalisation[modality], self.method.inputs == ("features",)
+        if "pixels" in fitted:
+            expected = tuple(fitted["pixels"].tolist())
+            if items.shape[1:] != expected or items.dtype != np.uint8:
+                raise InputError(f"items: expected uint8 {list(expected)} each, found {items.dtype} {items.shape[1:]}")
+            return encode(self.method, self.past, ArrayTable("items", {"features": items}), modality)
         table = ArrayTable("items", {"frames": items[:, None] if features else items})
-        table = prepared(table, self.frames, self.normalisation[modality])
+        table = prepared(table, self.frames, fitted)
         if features:
             table = ArrayTable("items", {"features": table.arrays["frames"][:, 0]})
         return encode(self.method, self.past, table, modality)
@@ -147,4 +175,6 @@ def load_model(workdir: str | Path, seed: int = 0, method: str | None = None) ->
     if not (folder / "codes.mat").is_file():
         raise InputError(f"{folder}: expected a finished run of {name} with seed {seed}, found none")
     past = {stage.name.split("_", 1)[1]: read_past(stage / "past") for stage in stages}
-    return Model(built, past, config.data.get("frames", 0), normalisation)
+    vocabulary = load_vocabulary(workdir / VOCABULARY) if (workdir / VOCABULARY).is_file() else ()
+    frames = 0 if "modalities" in config else config.data.frames
+    return Model(built, past, frames, normalisation, vocabulary)

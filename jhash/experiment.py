@@ -13,7 +13,7 @@ from jhash.data.dataset import Dataset, Task
 from jhash.data.load import complete, load_dataset
 from jhash.data.pairs import load_pairs
 from jhash.data.streams import Known, load_streams
-from jhash.evaluate import curve, encode, labels_of, require_labels, save_codes, save_normalisation, score
+from jhash.evaluate import curve, encode, labels_of, require_labels, save_codes, save_preparation, score
 from jhash.journal import Journal
 from jhash.library import Library
 from jhash.parallel import count, memory_gb
@@ -71,7 +71,7 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     found, curves = [], []
     with claimed(workdir, decided) as decided, Interrupt() as interrupt:
         config = ConfigDict(decided)
-        save_normalisation(workdir, dataset.normalisation)
+        save_preparation(workdir, dataset.normalisation, dataset.words)
         for seed in _seeds(config):
             for name, contender in contenders.items():
                 folder = workdir / f"seed-{seed}" / name

@@ -67,7 +67,7 @@ def load_pairs(config: Mapping[str, Any], seed: int, names: Sequence[str]) -> Da
         normalisation=normalisation,
         classes=stored.classes,
         words=stored.words,
-        shown=stored.shown if not config["fold"] else {},
+        shown=_shown(parts, stored),
     )
 
 
@@ -91,7 +91,8 @@ def open_pairs(config: Mapping[str, Any], seed: int, names: Sequence[str]) -> Pa
         found = raw.open_raw(config)
         if "test" not in found.parts and not config["fold"]:
             raise InputError(f"{config['manifest']}: expected items whose split is test, or data.fold, found neither")
-        return Paired(found.parts, found.classes, found.vocabulary)
+        shown = {f"text/{part}": texts for part, texts in found.texts.items()}
+        return Paired(found.parts, found.classes, found.vocabulary, shown)
     if name in published_pairs.FIELDS:
         return Paired(*published_pairs.open_pairs(config, seed))
     opened = {medium: media.open_medium(config, medium) for medium in names}
@@ -102,8 +103,11 @@ def open_pairs(config: Mapping[str, Any], seed: int, names: Sequence[str]) -> Pa
 
 def _fashion(config, parts: Sequence[str]) -> Paired:
     opened = {part: samples.fashion(part, tuple(config["labels"])) for part in parts}
-    _, classes, words = opened["train"]
-    return Paired({part: tables for part, (tables, _, _) in opened.items()}, classes, words)
+    _, classes, words, _ = opened["train"]
+    parts, shown = {}, {}
+    for part, (tables, _, _, names) in opened.items():
+        parts[part], shown[f"text/{part}"] = tables, names
+    return Paired(parts, classes, words, shown)
 
 
 def _divided(parts, config, seed):
@@ -127,6 +131,27 @@ def _divided(parts, config, seed):
     return parts
 
 
+def _shown(parts, stored: Paired) -> dict[str, Sequence[str]]:
+    """What a person reads of each part, by the rows of a stored one that it has; nothing of rows copied out of one."""
+    known = {}
+    for name, texts in stored.shown.items():
+        medium, part = name.split("/")
+        known[id(stored.parts[part][medium])] = texts
+
+    def texts_of(table: Table) -> Sequence[str]:
+        if isinstance(table, Subset):
+            whole = texts_of(table.table)
+            return [whole[row] for row in table.rows] if whole else ()
+        return known.get(id(table), ())
+
+    return {
+        f"{medium}/{part}": found
+        for part, tables in parts.items()
+        for medium, table in tables.items()
+        if (found := texts_of(table))
+    }
+
+
 def _check(parts, names) -> None:
     """Pairs have one length and one set of labels, and some."""
     for part, tables in parts.items():
@@ -141,10 +166,10 @@ def _check(parts, names) -> None:
 
 
 def fit(table: Table, kind: str) -> dict[str, np.ndarray]:
-    """What `normalised` needs, from a training table; {'pixels': True} where items are pixels."""
+    """What `normalised` needs, from a training table; {'pixels': their shape} where items are pixels."""
     shape = table.columns["features"]
     if len(shape.shape) > 1:
-        return {"pixels": np.bool_(True)}
+        return {"pixels": np.array(shape.shape)}
     read = table.read(np.arange(len(table)), ["features"])["features"]
     return fit_normalisation(ArrayTable(table.name, {"frames": read.astype(np.float32)[:, None]}), kind)
 

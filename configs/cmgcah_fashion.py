@@ -1,0 +1,20 @@
+"""CMGCAH on photographs of fashion and their names, from pixels and words, shipped with jhash.
+
+python -m jhash.launch --config configs/cmgcah_fashion.py --workdir runs/cmgcah_fashion
+"""
+
+from jhash.config import experiment
+
+
+def get_config():
+    config = experiment("cmgcah", "fashion", normalise="none")
+    config.baselines = ("dcmh", "cca_itq", "itq")
+    config.hyper.bits = 64
+    config.hyper.backbone = "cnn_small"
+    config.hyper.features = 512
+    config.hyper.text_hidden = 1024
+    config.hyper.generator_hidden = 1024
+    config.hyper.width = 64
+    config.hyper.iterations = 60
+    config.hyper.learning_rate = 3e-4
+    return config

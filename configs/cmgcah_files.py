@@ -1,0 +1,25 @@
+"""CMGCAH on a user's own pairs in .npz, .mat or .h5 files: vectors or pictures, and vectors.
+
+python -m jhash.launch --config configs/cmgcah_files.py --config.data.train=uci_all.mat \\
+    --config.data.query=uci_all.mat --config.modalities="('image','text')" \\
+    --config.data.labels_array=L_tr --config.data.query_labels_array=L_te \\
+    --config.data.arrays="(('image','I_tr','I_te'),('text','T_tr','T_te'))"
+
+Networks are narrower than the paper's 2048 and 4096, which are for 4096-d features. Pictures in uint8 need
+--config.hyper.backbone=cnn_small.
+"""
+
+from jhash.config import experiment
+
+
+def get_config():
+    config = experiment("cmgcah", "pair_files", normalise="standard")
+    config.baselines = ("dcmh", "cca_itq", "itq")
+    config.hyper.bits = 64
+    config.hyper.features = 512
+    config.hyper.text_hidden = 1024
+    config.hyper.generator_hidden = 1024
+    config.hyper.width = 64
+    config.hyper.iterations = 60
+    config.hyper.learning_rate = 3e-4
+    return config
