@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from jhash import library, plot, report, scan, train
+from jhash import gallery, library, plot, report, scan, train
 from jhash.config import baseline, is_paired, method_of
 from jhash.data.dataset import Dataset, Task
 from jhash.data.load import complete, load_dataset
-from jhash.data.pairs import load_pairs
+from jhash.data.pairs import PAIRS, load_pairs
 from jhash.data.streams import Known, load_streams
 from jhash.evaluate import curve, encode, labels_of, require_labels, save_codes, save_preparation, score
 from jhash.journal import Journal
@@ -61,9 +61,9 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     contenders = {config.method: method} | {name: baseline(name, config) for name in config.baselines}
     for name, contender in contenders.items():
         _check_reads(config, name, contender, dataset)
-    for stage in method.stages(dataset.tables):
-        if stage.steps:
-            count(config.run.devices, stage.batch)
+        for stage in contender.stages(dataset.tables):
+            if stage.steps:
+                count(config.run.devices, stage.batch)
     validation = Validation(method, dataset) if config.select == "validation" else None
     decided = config.to_dict()
     if decided["run"]["resident_gb"] < 0:
@@ -79,6 +79,9 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
                 past = _trained(config, contender, name, seed, dataset, workdir, given, interrupt, validation)
                 coded = _coded(contender, past, dataset, folder)
                 _hand_on(folder, config, contender, past, dataset, coded, given)
+                if (name, seed) == (config.method, config.seed) and gallery.has_pictures(dataset):
+                    facts = f"{name}, {contender.bits} bits, seed {seed}"
+                    gallery.write(workdir / "search.html", dataset, _tasks(contender, dataset), coded, facts)
                 for task in _tasks(contender, dataset):
                     arrays = _arrays(task, coded, dataset, given)
                     found += _rows(contender, name, task, arrays, dataset, config, seed)
@@ -116,6 +119,8 @@ def _check_reads(config, name: str, method: Method, dataset: Dataset) -> None:
             f"config.{field}: expected a method of {column}, which {config.data.name} has, found {name!r} "
             f"of {', '.join(method.inputs)}"
         )
+    if getattr(method, "paired", False) and "pairs" not in dataset.tables:
+        raise InputError(f"config.{field}: expected a method of media one by one, found {name!r}, which learns from pairs")
     if dataset.tasks and not _tasks(method, dataset):
         raise InputError(f"config.{field}: expected codes that can be compared across media, found {name!r}")
 
@@ -158,13 +163,15 @@ def _earlier(config, workdir: Path, seed: int) -> Library | None:
 
 def _dataset(config, earlier: Library | None) -> Dataset:
     if "modalities" not in config:
+        if config.data.name in PAIRS:
+            raise InputError(f"config.method: expected a method of pairs for {config.data.name}, found {config.method!r}")
         return load_dataset(config.data, config.seed)
+    if config.select != "last":
+        raise InputError(f"config.select: expected 'last' but for video, found {config.select!r}")
     if is_paired(config.method):
         return load_pairs(complete(config.data), config.seed, config.modalities)
     if config.stages not in ("fold", "scan", "side_by_side"):
         raise InputError(f"config.stages: expected 'fold', 'scan' or 'side_by_side', found {config.stages!r}")
-    if config.select != "last":
-        raise InputError(f"config.select: expected 'last' where media arrive one by one, found {config.select!r}")
     known = Known(earlier.classes, tuple(earlier.parts)) if earlier else Known()
     return load_streams(complete(config.data), config.seed, config.modalities, known)
 

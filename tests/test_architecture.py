@@ -33,6 +33,7 @@ ALLOWED = {
     "metrics": {"hamming", "measures"},
     "config": {"data", "methods"},
     "evaluate": {"metrics", "config", "data", "train", "steps", "parallel"},
+    "gallery": {"hamming", "measures", "data"},
     "report": {"metrics", "intervals"},
     "plot": set(),
     "library": set(),
@@ -43,6 +44,7 @@ ALLOWED = {
             "config",
             "data",
             "evaluate",
+            "gallery",
             "journal",
             "library",
             "parallel",
@@ -62,7 +64,7 @@ ONLY = {
     "tensorflow_datasets": {"data"},
     "absl": {"launch"},
     "tensorflow": set(),
-    "PIL": {"data"},
+    "PIL": {"data", "gallery"},
     "av": {"data"},
 }
 FILES = sorted(ROOT.rglob("*.py"))

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jhash.data import decode, raw, samples
-from jhash.data.decode import Archive, Broken, Folder, Look, ahead, clip, growing, picture
+from jhash.data import decode, one_pass, raw, samples
+from jhash.data.decode import Archive, Broken, Folder, Look, clip, picture
+from jhash.data.one_pass import ahead, growing
 from jhash.data.raw import open_raw
 from jhash.features import frame_positions
 from jhash.types import InputError
@@ -336,7 +337,7 @@ def test_no_more_items_are_decoded_than_wait_to_be_written():
 
     for place, (item, result) in enumerate(ahead(lambda i: -i, items())):
         assert (item, result) == (place, -place)
-        assert len(started) - place <= decode.AHEAD
+        assert len(started) - place <= one_pass.AHEAD
     assert place == 199
 
 
@@ -414,6 +415,7 @@ def test_a_manifest_becomes_tables_of_pictures_texts_and_labels(shop):
     assert opened.vocabulary == ("blue", "hat", "red", "shoe")
     np.testing.assert_array_equal(pixels(opened, "test", "text"), [[0, 0, 0, 1], [1, 1, 0, 0]])
     assert opened.classes == ("hat", "shoe")
+    assert opened.texts["test"] == ["green shoe", "blue hat"]
     np.testing.assert_array_equal(labels(opened, "train", "text"), [[0, 1], [0, 1], [1, 0], [1, 0]])
     assert pixels(opened, "train").dtype == labels(opened, "train").dtype == np.uint8
     assert not shop.said
@@ -573,6 +575,7 @@ def test_broken_items_are_skipped_in_all_media(shop, tmp_path, how):
     np.testing.assert_array_equal(pixels(opened, "train"), [noise(i) for i in (0, 2, 3)])
     np.testing.assert_array_equal(labels(opened, "train", "text"), [[0, 1], [1, 0], [1, 0]])
     np.testing.assert_array_equal(pixels(opened, "train", "text")[1], [0, 1, 1, 0])
+    assert opened.texts["train"] == ["red shoe", "red hat", "blue hat"]
     assert len(opened.parts["test"]["image"]) == 2
     assert len(shop.said) == 1 and "1 of 6 items are broken and left out, such as line 3 (1.png: " in shop.said[0]
 
@@ -613,6 +616,11 @@ def test_a_second_run_reads_the_cache(shop, tmp_path, no_decoding):
     second = shop.open(cache=str(tmp_path / "cache"))
     assert isinstance(pixels(second, "test"), np.memmap)
     assert first.classes == second.classes and first.vocabulary == second.vocabulary
+    assert (
+        first.texts
+        == second.texts
+        == {"train": ["red shoe", "blue shoe", "red hat", "blue hat"], "test": ["green shoe", "blue hat"]}
+    )
     for part in ("train", "test"):
         for medium in ("image", "text"):
             np.testing.assert_array_equal(pixels(first, part, medium), pixels(second, part, medium))
@@ -695,8 +703,9 @@ raw.open_raw({shop.config!r})
         lambda folder: (folder / "facts.json").write_text("[]"),
         lambda folder: (folder / "facts.json").unlink(),
         lambda folder: (folder / "vocabulary.json").write_text("{}"),
+        lambda folder: (folder / "texts.json").write_text('["red shoe"]'),
     ],
-    ids=["missing", "cut", "shape", "pickle", "half", "other", "facts", "vocabulary"],
+    ids=["missing", "cut", "shape", "pickle", "half", "other", "facts", "vocabulary", "texts"],
 )
 def test_a_damaged_cache_is_refused(shop, tmp_path, damage):
     shop.open(cache=str(tmp_path / "cache"))
@@ -717,7 +726,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(shop, tmp_path, monkeypatch)
     def full(file):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(decode.os, "fsync", full)
+    monkeypatch.setattr(one_pass.os, "fsync", full)
     with pytest.raises(InputError, match="image.npy: cannot be written: No space left on device"):
         shop.open(cache=str(tmp_path / "cache"))
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lock"]
@@ -733,10 +742,11 @@ def test_a_cache_that_cannot_be_made_is_one_sentence(shop):
 
 
 def test_the_fashion_sample_pairs_photographs_with_names():
-    media, classes, vocabulary = samples.fashion("test", "subCategory")
+    media, classes, vocabulary, names = samples.fashion("test", "subCategory")
     assert media["image"].columns["features"].shape == (80, 60, 3) and len(media["image"]) == 641
     assert media["text"].columns["features"].shape == (895,) and media["text"].columns["features"].dtype == np.float32
     assert len(classes) == 30 and len(vocabulary) == 895
+    assert len(names) == 641 and names[0] == "Reebok Track Pants Women Blue"
     found = media["image"].arrays["labels"]
     assert (found.sum(axis=1) == 1).all() and (found.sum(axis=0) >= 4).all()
     dresses = media["text"].arrays["features"][:, vocabulary.index("dress")] > 0
@@ -744,7 +754,7 @@ def test_the_fashion_sample_pairs_photographs_with_names():
 
 
 def test_the_fashion_sample_has_classes_of_all_attributes():
-    media, classes, _ = samples.fashion("test", ("season", "gender"))
+    media, classes, _, _ = samples.fashion("test", ("season", "gender"))
     assert len(classes) == 9 and classes[0] == "gender=Boys"
     assert (media["image"].arrays["labels"].sum(axis=1) == 2).all()
 

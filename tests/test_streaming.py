@@ -198,7 +198,7 @@ FROM_B = [
     (("image",), {}, "config.modalities: the library holds 'image' already"),
     (("audios",), {}, "expected a medium among image, .*found 'audios' .did you mean 'audio'"),
     (("audio", "audio"), {}, r"each once, found \('audio', 'audio'\)"),
-    (("audio",), {"select": "validation"}, "config.select: expected 'last' where media arrive one by one"),
+    (("audio",), {"select": "validation"}, "config.select: expected 'last' but for video"),
     (("audio",), {"baselines": ("lsh",)}, "config.baselines: expected a method of features"),
     (("audio",), {"stages": "scann"}, "config.stages: expected 'fold'"),
 ]

@@ -36,7 +36,7 @@ def open_files(config: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[st
     """({'train', 'test'[, 'database']} -> medium -> table, names of the classes).
 
     Vectors come out float32 [N, C]; series [N, T, J, D] of numbers that are no pixels are flattened; uint8 arrays of
-    three dimensions or more are pixels: pictures [N, H, W, C], and [N, T, H, W] a clip with one channel.
+    three dimensions or more are pixels: pictures [N, H, W, C] or [N, H, W], clips [N, T, H, W, C] or [N, T, H, W].
 
     Raises:
         InputError: a file or an array that is missing or damaged, arrays of different lengths, labels of two kinds.
@@ -79,18 +79,28 @@ def _read(config, part: str, names) -> dict[str, np.ndarray]:
         array = row[min(column, len(row) - 1)]
         arrays[name] = _items(f"{path}: {array!r}", read_array(path, array))
     labels = config["query_labels_array"] if part == "query" else ""
-    arrays["labels"] = np.asarray(read_array(path, labels or config["labels_array"]))
+    labels = labels or config["labels_array"]
+    arrays["labels"] = _vector(read_array(path, labels))
+    if arrays["labels"].ndim not in (1, 2):
+        found = list(arrays["labels"].shape)
+        raise InputError(f"{path}: {labels!r} must be class numbers [items] or 0/1 [items, classes], found {found}.")
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) != 1:
         raise InputError(f"{path}: expected arrays of one length, found {lengths}.")
     return arrays
 
 
+def _vector(array: np.ndarray) -> np.ndarray:
+    """[1, N] and [N, 1] as [N]: MATLAB's files have no arrays of one dimension."""
+    return array.reshape(-1) if array.ndim == 2 and 1 in array.shape else array
+
+
 def _items(where: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "fiub" or array.ndim < 2 or 0 in array.shape:
         raise InputError(f"{where} must be numbers [items, ...], found {list(array.shape)} {array.dtype}.")
     if array.dtype == np.uint8 and array.ndim > 2:
-        return array[..., None] if array.ndim == 4 and array.shape[-1] not in (1, 3) else array
+        bare = array.ndim == 3 or (array.ndim == 4 and array.shape[-1] not in (1, 3))
+        return array[..., None] if bare else array
     array = array.reshape(len(array), -1).astype(np.float32)
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
@@ -100,7 +110,7 @@ def _items(where: str, array: np.ndarray) -> np.ndarray:
 
 def _split(config, arrays):
     path, name = config["train"], config["split_array"]
-    values, items = read_array(path, name), len(arrays["labels"])
+    values, items = _vector(read_array(path, name)), len(arrays["labels"])
     if values.shape != (items,):
         raise InputError(f"{path}: {name!r} must be [{items}], one an item, found {list(values.shape)}.")
     asks = np.isin(values, np.asarray(config["query_values"]))

@@ -50,8 +50,9 @@ def load_pairs(config: Mapping[str, Any], seed: int, names: Sequence[str]) -> Da
     if config.get("noise") or config.get("new_classes"):
         raise InputError("data.noise, data.new_classes: expected neither where items come in pairs")
     stored = open_pairs(config, seed, names)
-    parts = _divided(stored.parts, config, seed)
+    parts = {"train": stored.parts["train"]} if config["fold"] else stored.parts
     _check(parts, names)
+    parts = _divided(parts, config, seed)
     tables, normalisation = {}, {}
     for name in names:
         own = {part: tables_of[name] for part, tables_of in parts.items()}

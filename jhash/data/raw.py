@@ -4,12 +4,9 @@ config.data = {'name': 'raw', 'manifest': 'shop/items.csv', 'root': 'shop/pictur
                'text_column': 'name', 'label_columns': ('kind',), 'split_column': 'split', 'cache': 'shop/cache'}
 """
 
-import collections
 import contextlib
-import csv
 import fcntl
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -20,21 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jhash.data.decode import (
-    Archive,
-    Broken,
-    Folder,
-    Look,
-    ahead,
-    check_name,
-    clip,
-    growing,
-    open_root,
-    picture,
-)
+from jhash.data.decode import Archive, Broken, Folder, Look, clip, open_root, picture
+from jhash.data.manifest import PARTS, Item, label_rows, read_manifest
+from jhash.data.one_pass import ahead, growing
 from jhash.data.source import ArrayTable, write_array
 from jhash.data.text import bag_of_words, build_vocabulary, load_vocabulary, save_vocabulary
-from jhash.data.validate import load_npy, near
+from jhash.data.validate import load_npy
 from jhash.types import InputError
 
 FIELDS = {
@@ -53,21 +41,10 @@ FIELDS = {
     "broken": "refuse",  # 'skip': items that cannot be decoded are left out, and named
     "cache": "",  # a folder for what is decoded; '': it stays in memory
 }
-PARTS = ("train", "test", "database")
 LEAST = 2  # training texts that have a word of the vocabulary: one text's own word finds no other
 BLOCK = 4096  # items whose texts and labels are turned into numbers at once
 NAMED = 3  # broken items that a printed line names
-VERSION = 1  # of what lies in a cache
-
-
-class Item(NamedTuple):
-    """A line of the manifest."""
-
-    line: int
-    part: str
-    paths: Mapping[str, str]  # 'image' and 'video', where there are such columns
-    text: str
-    labels: tuple[str, ...]
+VERSION = 2  # of what lies in a cache
 
 
 class Raw(NamedTuple):
@@ -76,6 +53,7 @@ class Raw(NamedTuple):
     parts: dict[str, dict[str, ArrayTable]]
     classes: tuple[str, ...]  # names of the columns of labels
     vocabulary: tuple[str, ...]  # words of the columns of texts
+    texts: dict[str, list[str]]  # part -> what its items say, row by row; {} without a text column
 
 
 def open_raw(config: Mapping[str, Any], say: Callable[[str], None] = print, parts: Sequence[str] = PARTS) -> Raw:
@@ -110,20 +88,24 @@ def open_raw(config: Mapping[str, Any], say: Callable[[str], None] = print, part
             arrays = {name: np.array(array) for name, array in arrays.items()}
     for line in facts["said"]:
         say(line)
-    return Raw(_tables(manifest, facts["parts"], arrays), tuple(facts["classes"]), facts["vocabulary"])
+    tables, texts = _divided(manifest, facts, arrays)
+    return Raw(tables, tuple(facts["classes"]), facts["vocabulary"], texts)
 
 
-def _tables(manifest: Path, sizes: Mapping[str, int], arrays: Mapping[str, np.ndarray]) -> dict:
-    tables, start = {}, 0
-    for part, size in sizes.items():
+def _divided(manifest: Path, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[dict, dict]:
+    """The tables and the texts of each part: rows of one part follow those of another."""
+    tables, texts, start = {}, {}, 0
+    for part, size in facts["parts"].items():
         rows = {name: array[start : start + size] for name, array in arrays.items()}
         labels = {"labels": rows.pop("labels")} if "labels" in rows else {}
         tables[part] = {
             medium: ArrayTable(f"{manifest}/{part}/{medium}", {"features": values, **labels})
             for medium, values in rows.items()
         }
+        if facts["texts"]:
+            texts[part] = facts["texts"][start : start + size]
         start += size
-    return tables
+    return tables, texts
 
 
 def _checked(config: dict[str, Any]) -> dict[str, Any]:
@@ -136,83 +118,6 @@ def _checked(config: dict[str, Any]) -> dict[str, Any]:
     if not any(config[f"{medium}_column"] for medium in ("image", "video", "text")):
         raise InputError("data: expected an image_column, a video_column or a text_column, found none.")
     return config | {"label_columns": tuple(config["label_columns"])}
-
-
-def read_manifest(path: Path, config: Mapping[str, Any]) -> tuple[list[Item], bytes]:
-    """The items of a .csv in its order, and its bytes.
-
-    Raises:
-        InputError: missing, not UTF-8, not a table with the columns that the config names, or, with its line, a row of
-            another length, an unknown part or a path that leaves the root.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file (data.manifest expects a .csv).")
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {line}: expected text in UTF-8, found byte {content[error.start]:#x}."
-        ) from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = next(reader, [])
-        _check_header(path, header, config)
-        items = [_item(path, reader.line_num, header, row, config) for row in reader if row]
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not a line of a .csv: {error}.") from error
-    if not any(item.part == "train" for item in items):
-        raise InputError(f"{path}: expected training items, found none among {len(items)} items.")
-    return items, content
-
-
-def _columns(config: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Field -> the columns that it names."""
-    named = {field: [config[field]] for field in ("image_column", "video_column", "split_column")}
-    named |= {"text_column": config["text_column"].split(";"), "label_columns": list(config["label_columns"])}
-    return {field: [column for column in columns if column] for field, columns in named.items()}
-
-
-def _check_header(path: Path, header: list[str], config: Mapping[str, Any]) -> None:
-    twice = [column for column, count in collections.Counter(header).items() if count > 1]
-    if twice:
-        raise InputError(f"{path}, line 1: expected different columns, found {twice[0]!r} twice.")
-    for field, columns in _columns(config).items():
-        for column in columns:
-            if column not in header:
-                found = ", ".join(header) or "nothing"
-                raise InputError(
-                    f"{path}, line 1: expected the column {column!r} of data.{field}, found {found}"
-                    f"{near(column, header)}."
-                )
-
-
-def _item(path: Path, line: int, header: list[str], row: list[str], config: Mapping[str, Any]) -> Item:
-    where = f"{path}, line {line}"
-    if len(row) != len(header):
-        raise InputError(f"{where}: expected {len(header)} columns like the first line, found {len(row)}.")
-    cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
-    part = cells[config["split_column"]] if config["split_column"] else "train"
-    if part not in PARTS:
-        raise InputError(
-            f"{where}: {config['split_column']}: expected one of {', '.join(PARTS)}, found {part!r}{near(part, PARTS)}."
-        )
-    paths = {one: cells[config[f"{one}_column"]] for one in ("image", "video") if config[f"{one}_column"]}
-    for name in paths.values():
-        try:
-            check_name(name)
-        except Broken as error:
-            raise InputError(f"{where}: {error}, found {name!r}.") from error
-    text = " ".join(cells[column] for column in _columns(config)["text_column"])
-    several = len(config["label_columns"]) > 1
-    labels = [
-        f"{column}={value.strip()}" if several else value.strip()
-        for column in config["label_columns"]
-        for value in cells[column].split(";")
-        if value.strip()
-    ]
-    return Item(line, part, paths, text, tuple(labels))
 
 
 class Job(NamedTuple):
@@ -233,7 +138,8 @@ class Job(NamedTuple):
     def bytes(self) -> int:
         """What the result needs on disk, at most."""
         item = sum(int(np.prod(shape)) for shape in self.shapes().values()) + len(self.classes())
-        return len(self.items) * (item + 4 * self.config["words"] * bool(self.config["text_column"]))
+        texts = sum(6 * len(item.text) + 4 for item in self.items)  # a control character is six bytes of JSON
+        return len(self.items) * (item + 4 * self.config["words"] * bool(self.config["text_column"])) + texts
 
     def classes(self) -> list[str]:
         return sorted({label for item in self.items if item.part == "train" for label in item.labels})
@@ -286,6 +192,8 @@ class Job(NamedTuple):
         if vocabulary:
             bags = (bag_of_words([item.text for item in block], vocabulary) for block in _blocks(kept))
             write_array(folder / "text.npy", (len(kept), len(vocabulary)), np.float32, bags)
+            texts = json.dumps([item.text for item in kept], ensure_ascii=False)
+            (folder / "texts.json").write_text(texts + "\n", encoding="utf-8")
         if classes:
             labels = (label_rows([item.labels for item in block], classes) for block in _blocks(kept))
             write_array(folder / "labels.npy", (len(kept), len(classes)), np.uint8, labels)
@@ -340,15 +248,6 @@ def _unknown(kept: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
         yield f"{len(unknown)} labels are classes that no training item has, and left out, such as {unknown[0]!r}."
 
 
-def label_rows(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
-    """The classes of N items -> uint8 [N, C] of 0/1, a column a class; labels that aren't among them are left out."""
-    places = {name: place for place, name in enumerate(classes)}
-    rows = np.zeros((len(labels), len(classes)), np.uint8)
-    for row, names in enumerate(labels):
-        rows[row, [places[name] for name in names if name in places]] = 1
-    return rows
-
-
 def _blocks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     for start in range(0, len(items), BLOCK):
         yield items[start : start + BLOCK]
@@ -392,7 +291,7 @@ def cached(cache: Path, job: Job, digest: str, say: Callable[[str], None]) -> Pa
 
 
 def read_folder(folder: Path, digest: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What `Job.write` left: its facts with the vocabulary, and name -> memory-mapped array.
+    """What `Job.write` left: its facts with the vocabulary and the texts, and name -> memory-mapped array.
 
     Raises:
         InputError: a file is missing, damaged, or not as the facts have it.
@@ -407,6 +306,14 @@ def read_folder(folder: Path, digest: str) -> tuple[dict[str, Any], dict[str, np
             if [list(array.shape), str(array.dtype)] != facts["arrays"][name]:
                 raise ValueError(f"{name}.npy is {list(array.shape)} {array.dtype}, not as it was written")
         facts["vocabulary"] = load_vocabulary(folder / "vocabulary.json") if "text" in arrays else ()
+        facts["texts"] = _read_texts(folder / "texts.json", len(arrays["text"])) if "text" in arrays else []
     except (OSError, ValueError, KeyError, TypeError, InputError) as error:
         raise InputError(f"{folder}: damaged, delete this folder to decode again: {error}") from error
     return facts, arrays
+
+
+def _read_texts(path: Path, rows: int) -> list[str]:
+    texts = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(texts, list) or len(texts) != rows or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{path.name} is not a list of {rows} texts")
+    return texts

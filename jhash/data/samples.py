@@ -75,7 +75,9 @@ def wikipedia_names() -> tuple[str, ...]:
     return tuple(load_npz(FOLDER / "wikipedia" / "test.npz", ["names"])["names"].tolist())
 
 
-def fashion(part: str, labels: str | tuple[str, ...]) -> tuple[dict[str, ArrayTable], tuple[str, ...], tuple[str, ...]]:
+def fashion(
+    part: str, labels: str | tuple[str, ...]
+) -> tuple[dict[str, ArrayTable], tuple[str, ...], tuple[str, ...], list[str]]:
     """Pairs of photograph and product name: image [N, 80, 60, 3] uint8, text [N, V] float32 of 0/1; 2,559 / 641 pairs.
 
     Args:
@@ -84,11 +86,12 @@ def fashion(part: str, labels: str | tuple[str, ...]) -> tuple[dict[str, ArrayTa
             whose classes are all their values, such as 'season=Fall'.
 
     Returns:
-        The tables of `features` and `labels` [N, C] by medium, the C classes, the V words: those of training items.
+        The tables of `features` and `labels` [N, C] by medium, the C classes and the V words, both those of training
+        items, and the N names as they are written.
     """
     folder = FOLDER / "fashion"
     config = {"manifest": str(folder / "items.csv"), "root": str(folder / "images.zip"), "height": 80, "width": 60}
     config |= {"image_column": "image", "text_column": "name", "split_column": "split"}
     config["label_columns"] = (labels,) if isinstance(labels, str) else labels
     raw = open_raw(config, say=lambda line: None, parts=(part,))
-    return raw.parts[part], raw.classes, raw.vocabulary
+    return raw.parts[part], raw.classes, raw.vocabulary, raw.texts[part]

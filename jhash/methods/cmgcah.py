@@ -86,6 +86,8 @@ class Method:
         for name in ("bits", "batch", "iterations", "features"):
             if getattr(self, name) < 1:
                 raise InputError(f"method.{name}: expected at least 1, found {getattr(self, name)}")
+        if self.width < 8 or self.width % 8:
+            raise InputError(f"method.width: expected a multiple of 8, the number of heads, found {self.width}")
         if self.weights and not self.backbone:
             raise InputError(f"method.weights: {self.weights!r} needs a backbone to go into, found ''")
 
@@ -133,6 +135,8 @@ class Method:
 
         It divides by the root of the mean square plus 1e-8, as the programs that this family was published with do.
         """
+        if stage.name == "weights":
+            return {}
         moved = {side: (side, "alignment") for side in SIDES}
         if self.generates:
             moved |= {f"{side}_critic": (f"{side}_critic",) for side in SIDES}

@@ -73,6 +73,10 @@ class Method:
         for name in ("bits", "batch", "epochs"):
             if getattr(self, name) < 1:
                 raise InputError(f"method.{name}: expected at least 1, found {getattr(self, name)}")
+        if min(self.hidden) < 0:
+            raise InputError(f"method.hidden: expected widths, or 0 for none, found {self.hidden}")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"method.dropout: expected a rate of at least 0 and below 1, found {self.dropout}")
 
     @property
     def columns(self) -> tuple[str, ...]:
