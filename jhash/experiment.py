@@ -120,7 +120,9 @@ def _check_reads(config, name: str, method: Method, dataset: Dataset) -> None:
             f"of {', '.join(method.inputs)}"
         )
     if getattr(method, "paired", False) and "pairs" not in dataset.tables:
-        raise InputError(f"config.{field}: expected a method of media one by one, found {name!r}, which learns from pairs")
+        raise InputError(
+            f"config.{field}: expected a method of media one by one, found {name!r}, which learns from pairs"
+        )
     if dataset.tasks and not _tasks(method, dataset):
         raise InputError(f"config.{field}: expected codes that can be compared across media, found {name!r}")
 
@@ -164,7 +166,9 @@ def _earlier(config, workdir: Path, seed: int) -> Library | None:
 def _dataset(config, earlier: Library | None) -> Dataset:
     if "modalities" not in config:
         if config.data.name in PAIRS:
-            raise InputError(f"config.method: expected a method of pairs for {config.data.name}, found {config.method!r}")
+            raise InputError(
+                f"config.method: expected a method of pairs for {config.data.name}, found {config.method!r}"
+            )
         return load_dataset(config.data, config.seed)
     if config.select != "last":
         raise InputError(f"config.select: expected 'last' but for video, found {config.select!r}")
