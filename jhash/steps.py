@@ -37,10 +37,20 @@ def order_of_pass(key: Key, size: int | Array, capacity: int | None = None) -> A
     return jnp.argsort(draws).astype(jnp.int32)  # stable: a row that drew the largest still precedes the padding
 
 
-def update(method: Method, stage: Stage, context: Tree, state: TrainState, batch, rows, key: Key, across: Across):
+def update(
+    method: Method,
+    stage: Stage,
+    context: Tree,
+    state: TrainState,
+    batch,
+    rows,
+    key: Key,
+    across: Across,
+    phase: int = 0,
+):
     """One step: (state, logs). Losses and gradients are averaged over the devices here, and nowhere else."""
     if hasattr(method, "update"):
-        state, logs = method.update(stage, context, state, batch, rows, key, across)
+        state, logs = method.update(stage, context, state, batch, rows, key, across, phase)
         return state.replace(step=state.step + 1), logs
 
     def objective(params):
@@ -64,7 +74,9 @@ def order_of_step(stage: Stage, keys: Key, step: Array, capacity: int | None = N
     return order_of_pass(jax.random.fold_in(keys[2], step // stage.pass_steps), stage.size, capacity)
 
 
-def resident_step(method: Method, stage: Stage, context: Tree, keys: Key, columns, order: Array, state, devices: int):
+def resident_step(
+    method: Method, stage: Stage, context: Tree, keys: Key, columns, order: Array, state, devices: int, phase: int = 0
+):
     """One step on columns [N, ...] that live on the device: (state, logs)."""
     rows, noise = rows_of_step(method, stage, context, keys, order, state.step)
     rows = parallel.local_rows(rows, devices)
@@ -73,36 +85,40 @@ def resident_step(method: Method, stage: Stage, context: Tree, keys: Key, column
         for role, chosen in rows.items()
         if _is_rows(chosen)
     }
-    return update(method, stage, context, state, batch, rows, noise, parallel.across(devices))
+    return update(method, stage, context, state, batch, rows, noise, parallel.across(devices), phase)
 
 
 @functools.cache
 def resident_call(method: Method, stage: Stage, devices: int) -> Callable:
-    """Compiled (state, (context, keys, steps), columns) -> (state, logs [pass_steps]): a span of steps in one loop."""
+    """Compiled (state, (context, keys, steps), columns) -> (state, logs [pass_steps]): a span of steps of one pass.
+
+    Each phase is a loop of its own rather than a branch within one: a branch copies all that it doesn't change.
+    """
 
     def run(state, shared, columns):
         context, keys, steps = shared
-        order = order_of_step(stage, keys, state.step)
+        order, begin = order_of_step(stage, keys, state.step), state.step % stage.pass_steps
 
-        def one(state):
-            return resident_step(method, stage, context, keys, columns, order, state, devices)
+        def one(phase, state):
+            return resident_step(method, stage, context, keys, columns, order, state, devices, phase)
 
-        logs = jax.tree.map(
-            lambda log: jnp.zeros((stage.pass_steps, *log.shape), log.dtype), jax.eval_shape(one, state)[1]
-        )
-
-        def body(i, carry):
+        def body(phase, i, carry):
             state, logs = carry
-            state, log = one(state)
+            state, log = one(phase, state)
             return state, jax.tree.map(lambda all, now: all.at[i].set(now), logs, log)
 
-        return jax.lax.fori_loop(0, steps, body, (state, logs))
+        shapes = jax.eval_shape(functools.partial(one, 0), state)[1]
+        carry = state, jax.tree.map(lambda log: jnp.zeros((stage.pass_steps, *log.shape), log.dtype), shapes)
+        for phase, bounds in enumerate(stage.bounds):
+            first, last = (jnp.clip(bound - begin, 0, steps) for bound in bounds)
+            carry = jax.lax.fori_loop(first, last, functools.partial(body, phase), carry)
+        return carry
 
     return parallel.compile_step(run, devices, sharded=False)
 
 
 @functools.cache
-def streamed_call(method: Method, stage: Stage, devices: int) -> Callable:
+def streamed_call(method: Method, stage: Stage, devices: int, phase: int = 0) -> Callable:
     """Compiled (state, (context, keys), (batch, rows)) -> (state, logs []): one step on a batch that was read."""
     across = parallel.across(devices)
 
@@ -110,7 +126,7 @@ def streamed_call(method: Method, stage: Stage, devices: int) -> Callable:
         context, keys = shared
         batch, rows = given
         _, noise = jax.random.split(jax.random.fold_in(keys[3], state.step))
-        return update(method, stage, context, state, batch, rows, noise, across)
+        return update(method, stage, context, state, batch, rows, noise, across, phase)
 
     return parallel.compile_step(run, devices, sharded=True)
 
@@ -144,7 +160,7 @@ def resident_spans(method, stage, table, context, keys, state, devices, cut) -> 
 def streamed_spans(method, stage, table, context, keys, state, devices, cut) -> Iterator[tuple[TrainState, Mapping]]:
     """Trains on a table that is read as it goes, the next batch while this one is computed; yields after each step."""
     del cut  # every step is a call of its own
-    call, rows_call = streamed_call(method, stage, devices), _rows_call(method, stage)
+    rows_call = _rows_call(method, stage)
     order_call = jax.jit(lambda step: order_of_step(stage, keys, step))
     context, orders = jax.device_put(context), {}
 
@@ -164,5 +180,5 @@ def streamed_spans(method, stage, table, context, keys, state, devices, cut) -> 
             given = ahead.result()
             if step + 1 < stage.steps:
                 ahead = reader.submit(read, step + 1)
-            state, logs = call(state, (context, keys), given)
+            state, logs = streamed_call(method, stage, devices, stage.phase(step))(state, (context, keys), given)
             yield state, {name: log[None] for name, log in parallel.first(logs, devices).items()}

@@ -1,6 +1,7 @@
 """The nouns of the house: tables of items, stages of training, the protocol that every method follows."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -76,6 +77,17 @@ class Stage:
     batch: int  # rows in a step
     steps: int  # 0 for a closed form: ITQ, LSH
     pass_steps: int  # one pass = one compiled call = one possible checkpoint: an epoch, or an outer iteration
+    phases: tuple[int, ...] = ()  # steps of each phase of a pass, where optimisations alternate; (): there is one
+
+    @property
+    def bounds(self) -> tuple[tuple[int, int], ...]:
+        """First step of each phase in a pass, and the one behind its last."""
+        ends = tuple(itertools.accumulate(self.phases or (self.pass_steps,)))
+        return tuple(zip((0, *ends[:-1]), ends, strict=True))
+
+    def phase(self, step: int) -> int:
+        """The phase that a step of the stage belongs to."""
+        return next(number for number, (_, end) in enumerate(self.bounds) if step % self.pass_steps < end)
 
     @property
     def per_epoch(self) -> int:
@@ -157,8 +169,9 @@ class Method(Protocol):
     ) -> tuple[Array, tuple[Tree, Mapping[str, Array]]]:
         """This device's share: (loss, (collections, logs)).
 
-        In its place a method may define `update(stage, context, state, batch, rows, key, across) -> (state, logs)`
-        where several optimisations alternate; it then averages its gradients by across.mean.
+        In its place a method may define `update(stage, context, state, batch, rows, key, across, phase) -> (state,
+        logs)` where several optimisations alternate, `phase` being a number of stage.phases; it then averages its
+        gradients by across.mean, and its logs have the same names in every phase.
         """
         ...
 

@@ -175,7 +175,8 @@ class Cmgcah(Toy):
 
     def stages(self, tables):
         size = len(tables["train"])
-        return [Stage("train", "train", size, self.batch, 12, 2 * (size // self.batch))]
+        epoch = size // self.batch
+        return [Stage("train", "train", size, self.batch, 12, 2 * epoch, (epoch, epoch))]
 
     def prepare(self, stage, past, tables, key, scratch):
         labels = tables["train"].read(np.arange(stage.size), ["labels"])["labels"]
@@ -195,7 +196,7 @@ class Cmgcah(Toy):
         same = context["labels"][rows["item"]] @ context["labels"].T
         return (jax.nn.softplus(theta) - same * theta).sum(1).mean(), codes
 
-    def update(self, stage, context, state, batch, rows, key, across):
+    def update(self, stage, context, state, batch, rows, key, across, phase):
         def side(name, other):
             def step(state):
                 (loss, codes), gradients = jax.value_and_grad(self.objective, has_aux=True)(
@@ -212,8 +213,7 @@ class Cmgcah(Toy):
 
             return step
 
-        phase = state.step % stage.pass_steps // stage.per_epoch
-        return jax.lax.switch(phase, [side("x", "y"), side("y", "x")], state)
+        return (side("x", "y") if phase == 0 else side("y", "x"))(state)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -121,14 +121,12 @@ class Method:
             raise InputError(f"cmgcah: expected vectors or pictures of {self.media[0]}, found items {list(shapes[0])}")
         if len(pairs) < self.batch:
             raise InputError(f"{pairs.name}: method.batch is {self.batch}, but there are only {len(pairs)} pairs")
-        each = sum(self._phases(len(pairs) // self.batch))
-        joint = Stage("pairs", "pairs", len(pairs), self.batch, self.iterations * each, each)
-        return [Stage("weights", "pairs", len(pairs), 1, 0, 1), joint] if self.weights else [joint]
-
-    def _phases(self, epoch: int) -> tuple[int, int, int, int]:
-        """Steps of the image side, its critic, the text side, its critic in one outer iteration."""
+        epoch = len(pairs) // self.batch
         critic = 0 if not self.generates else epoch if self.critic == "pass" else 1
-        return epoch, critic, epoch, critic
+        phases = (epoch, critic, epoch, critic)  # the image side, its critic, the text side, its critic
+        each = sum(phases)
+        joint = Stage("pairs", "pairs", len(pairs), self.batch, self.iterations * each, each, phases)
+        return [Stage("weights", "pairs", len(pairs), 1, 0, 1), joint] if self.weights else [joint]
 
     def optimizer(self, stage: Stage) -> Tree:
         """RMSprop for each phase, over what that phase moves; the alignment network is moved by both sides.
@@ -142,7 +140,7 @@ class Method:
             moved |= {f"{side}_critic": (f"{side}_critic",) for side in SIDES}
         if self.ablation == "a":
             moved = {side: (side,) for side in SIDES}
-        side, critic, *_ = (self.iterations * steps for steps in self._phases(stage.per_epoch))
+        side, critic, *_ = (self.iterations * steps for steps in stage.phases)
         return {phase: self._rmsprop(critic if phase.endswith("critic") else side, moved[phase]) for phase in moved}
 
     def _rmsprop(self, steps: int, names: Sequence[str]) -> optax.GradientTransformation:
@@ -254,28 +252,21 @@ class Method:
 
     def rows(self, stage: Stage, context: Tree, order: Array, step: Array, key: Key) -> Rows:
         """Each phase begins with the first batch of the iteration's order."""
-        begins = jnp.cumsum(jnp.array((0, *self._phases(stage.per_epoch))))[:-1]
         inside = step % stage.pass_steps
-        place = inside - begins[self._phase(stage, step)]
+        begins = jnp.array([first for first, last in stage.bounds if last > first])
+        place = inside - begins[jnp.searchsorted(begins, inside, side="right") - 1]
         return {"item": jax.lax.dynamic_slice_in_dim(order, place * stage.batch, stage.batch)}
 
-    def _phase(self, stage: Stage, step: Array) -> Array:
-        """0 to 3, by the step's place in its outer iteration."""
-        ends = jnp.cumsum(jnp.array(self._phases(stage.per_epoch)))
-        return jnp.searchsorted(ends, step % stage.pass_steps, side="right")
-
     def update(
-        self, stage: Stage, context: Tree, state: TrainState, batch, rows: Rows, key: Key, across: Across
+        self, stage: Stage, context: Tree, state: TrainState, batch, rows: Rows, key: Key, across: Across, phase: int
     ) -> tuple[TrainState, Mapping[str, Array]]:
         """One step of the phase that it falls in; after the last one of an iteration B = sgn(U + V)."""
         items = batch["item"]
-        given = (stage, context, items, rows["item"], across)
-        phases = [lambda state: self._side_step("image", *given, state), lambda state: state] * 2
-        phases[2] = lambda state: self._side_step("text", *given, state)
-        if self.generates:
-            phases[1] = lambda state: self._critic_step("image", stage, items, across, state)
-            phases[3] = lambda state: self._critic_step("text", stage, items, across, state)
-        state = jax.lax.switch(self._phase(stage, state.step), phases, state)
+        side = SIDES[phase // 2]
+        if phase % 2 == 0:
+            state = self._side_step(side, stage, context, items, rows["item"], across, state)
+        elif self.generates:
+            state = self._critic_step(side, stage, items, across, state)
         kept = state.collections
         last = state.step % stage.pass_steps == stage.pass_steps - 1
         codes = jax.lax.cond(
