@@ -15,5 +15,6 @@ def get_config():
     config = experiment("dsmhn", "pair_files", normalise="standard")
     config.hyper.bits = 64
     config.hyper.epochs = 60
-    config.hyper.dropout = 0.5
+    config.hyper.batch = 32
+    config.hyper.dropout = 0.2
     return config

@@ -9,5 +9,5 @@ from jhash.config import experiment
 def get_config():
     config = experiment("dsmhn", "wikipedia", normalise="standard")
     config.hyper.bits = 64
-    config.hyper.epochs = 30
+    config.hyper.epochs = 60
     return config

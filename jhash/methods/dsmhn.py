@@ -36,7 +36,7 @@ class Method:
     weights: tuple[str, ...] = ("", "")  # files of pretrained weights; '' trains the backbone from scratch
     hidden: tuple[int, ...] = (1024, 1024)  # a dense layer before the codes; 0: none
     # losses; the defaults were chosen on folds of training parts (BUILD_NOTES)
-    inter: str = "logistic"  # 'logistic' | 'contrastive' | 'squared' | 'triplet'
+    inter: str = "triplet"  # 'logistic' | 'contrastive' | 'squared' | 'triplet'
     balanced: bool = True  # alike and unlike pairs of an item weigh half each
     margin: float = 1.0  # of 'contrastive' and 'triplet', in squared distances a bit: 4 between opposite codes
     similarity: float = 1.0  # λ1
