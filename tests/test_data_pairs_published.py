@@ -393,11 +393,10 @@ def test_a_folder_of_several_files_and_one_without_its_labels(tmp_path):
 @pytest.fixture
 def converted(tmp_path, monkeypatch):
     """Converts the files of a folder, in several shards; returns the finished folder and the config that reads it."""
-    from jhash.data.builders import mirflickr25k, records
+    from jhash.data.builders import pairs, records
 
     monkeypatch.setattr(records, "SHARD_BYTES", 5 * 60)
-    monkeypatch.setattr(mirflickr25k, "BLOCK", 2)
-    monkeypatch.setattr(convert, "conversion_bytes", published_pairs.conversion_bytes)
+    monkeypatch.setattr(pairs, "BLOCK", 2)
 
     def run(name, source, storage="float16"):
         folder = convert.convert(name, source, tmp_path / "out", storage)
@@ -454,10 +453,10 @@ def test_a_record_is_whole_by_itself(converted, tmp_path):
 
 
 def test_a_conversion_that_ended_early_leaves_nothing_and_starts_anew(converted, tmp_path, monkeypatch):
-    from jhash.data.builders import mirflickr25k
+    from jhash.data.builders import pairs
 
     one_file(source_of(tmp_path) / "one.mat", pictures())
-    examples, calls = mirflickr25k._examples, []
+    examples, calls = pairs._examples, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -466,7 +465,7 @@ def test_a_conversion_that_ended_early_leaves_nothing_and_starts_anew(converted,
         yield from examples(*arguments)
 
     with monkeypatch.context() as context:
-        context.setattr(mirflickr25k, "_examples", interrupted)
+        context.setattr(pairs, "_examples", interrupted)
         with pytest.raises(KeyboardInterrupt):
             converted("mirflickr25k", tmp_path / "source")
     assert [found.name for found in (tmp_path / "out").rglob("*array_record*")] == []

@@ -1,6 +1,6 @@
 """MS-COCO as a TFDS dataset: pairs of an image and the words of its captions, 80 or 91 classes."""
 
-from jhash.data.builders import mirflickr25k
+from jhash.data.builders import pairs
 
 CITATION = """@inproceedings{lin2014microsoft,
   title = {Microsoft {COCO}: Common Objects in Context},
@@ -11,7 +11,7 @@ CITATION = """@inproceedings{lin2014microsoft,
 }"""
 
 
-class Mscoco(mirflickr25k.Pairs):
-    """See `mirflickr25k.Pairs`; 80 or 91 classes."""
+class Mscoco(pairs.Builder):
+    """See `pairs.Builder`; 80 or 91 classes."""
 
     described, citation = "MS-COCO: images or their features, and words of captions, 80 or 91 classes.", CITATION

@@ -1,10 +1,10 @@
 """NUS-WIDE, the 21 largest of its concepts, as a TFDS dataset: 190,421 pairs of an image and 1,000 tags."""
 
-from jhash.data.builders import mirflickr25k
+from jhash.data.builders import pairs
 from jhash.data.builders.nuswide import CITATION
 
 
-class NuswideTc21(mirflickr25k.Pairs):
-    """See `mirflickr25k.Pairs`; 21 classes."""
+class NuswideTc21(pairs.Builder):
+    """See `pairs.Builder`; 21 classes."""
 
     described, citation = "NUS-WIDE: images or their features, and tags, 21 classes.", CITATION
