@@ -12,5 +12,6 @@ def get_config():
     config.hyper.backbones = ("cnn_small", "")
     config.hyper.hidden = (0, 512)
     config.hyper.augment = True
+    config.hyper.inter = "logistic"
     config.hyper.epochs = 60
     return config

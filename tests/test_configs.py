@@ -11,11 +11,11 @@ import pytest
 import toys
 
 from jhash import train
-from jhash.config import build, experiment
+from jhash.config import build, experiment, is_paired, method_of
 from jhash.data.media import MEDIA
 from jhash.data.source import SideBySide
 from jhash.parallel import ALONE
-from jhash.steps import keys_of_stage
+from jhash.steps import keys_of_stage, update
 from jhash.types import InputError, Past
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("[a-z]*.py"))
@@ -44,6 +44,17 @@ MEDIA_SHAPES = {  # classes; medium -> items and width of the training part
     ),
 }
 
+PHOTOGRAPH = (224, 224, 3)
+PAIR_SHAPES = {  # pairs to train on, classes, medium -> the shape of an item
+    "fashion": (2559, 30, {"image": (80, 60, 3), "text": (895,)}),
+    "wikipedia": (2173, 10, {"image": (128,), "text": (10,)}),
+    "mirflickr25k": (10_000, 24, {"image": PHOTOGRAPH, "text": (1386,)}),
+    "nuswide_tc21": (10_500, 21, {"image": PHOTOGRAPH, "text": (1000,)}),
+    "mscoco": (10_000, 80, {"image": PHOTOGRAPH, "text": (2000,)}),
+    "pair_files": (431, 27, {"skeleton": (3840,), "inertial": (1080,)}),
+    "raw": (500, 12, {"image": (80, 80, 3), "text": (400,)}),
+}
+
 
 def config_of(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -66,15 +77,16 @@ class ShapeOnly(toys.ArrayTable):
         raise AssertionError("read")
 
 
-OF_MEDIA = [path for path in CONFIGS if "modalities" in config_of(path)[0]]
+OF_PAIRS = [path for path in CONFIGS if is_paired(config_of(path)[0].method)]
+OF_MEDIA = [path for path in CONFIGS if "modalities" in config_of(path)[0] and path not in OF_PAIRS]
 
 
 class LabelsOnly(ShapeOnly):
-    """One medium of the published size; each item is in every class."""
+    """One medium of the published size, items of more than one dimension being pixels; each item is in every class."""
 
-    def __init__(self, items, width, classes):
-        super().__init__(items, width)
-        shapes = {"features": ((width,), np.float32), "labels": ((classes,), np.uint8)}
+    def __init__(self, items, shape, classes):
+        super().__init__(items, *shape)
+        shapes = {"features": (shape, np.uint8 if len(shape) > 1 else np.float32), "labels": ((classes,), np.uint8)}
         self.columns = {name: jax.ShapeDtypeStruct(*shape) for name, shape in shapes.items()}
 
     def read(self, rows, columns):
@@ -86,13 +98,13 @@ class LabelsOnly(ShapeOnly):
 def test_a_config_says_its_command_and_its_figure(path):
     config, module = config_of(path)
     assert f"python -m jhash.launch --config configs/{path.name}" in module.__doc__
-    assert path.stem.startswith(f"{config.method}_{config.data.name}")
+    assert path.stem.startswith(f"{config.method}_{config.data.name.removeprefix('pair_')}")
 
 
 ITEMS, CENTRES = 127, 61  # primes, so that they can be told from every other length in a shape
 
 
-@pytest.mark.parametrize("path", [p for p in CONFIGS if p not in OF_MEDIA], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in CONFIGS if p not in OF_MEDIA + OF_PAIRS], ids=lambda path: path.stem)
 def test_shapes_fit(path, tmp_path):
     """Structures are found in a few narrow clips; their shapes, stretched to the real size, meet the real network."""
     config, _ = config_of(path)
@@ -146,9 +158,9 @@ def test_shapes_of_media_fit(path, tmp_path):
     config, _ = config_of(path)
     classes, shapes = MEDIA_SHAPES[config.data.name]
     assert set(config.modalities) <= set(MEDIA[config.data.name]) == set(shapes)
-    method = build(config.method, config.hyper.to_dict())
+    method = method_of(config)
     assert {medium for medium, _ in getattr(method, "learning_rates", ())} <= set(config.modalities)
-    tables = {medium: LabelsOnly(*shapes[medium], classes) for medium in config.modalities}
+    tables = {medium: LabelsOnly(shapes[medium][0], shapes[medium][1:], classes) for medium in config.modalities}
     tables["all/together"] = SideBySide(dict(tables), "together")
     past = {}
     for index, stage in enumerate(method.stages(tables)):
@@ -173,6 +185,40 @@ def test_shapes_of_media_fit(path, tmp_path):
     for medium in config.modalities:
         item = {"features": jax.ShapeDtypeStruct((2, shapes[medium][1]), jnp.float32)}
         codes = jax.eval_shape(lambda p, i: method.encode(p, i, medium), past, item)
+        assert codes.shape == (2, config.hyper.bits) and codes.dtype == np.float32
+
+
+@pytest.mark.parametrize("path", OF_PAIRS, ids=lambda path: path.stem)
+def test_shapes_of_pairs_fit(path, tmp_path):
+    """Every phase of a step on pairs of their real sizes, pretrained weights left out, and the codes of each medium."""
+    config, _ = config_of(path)
+    items, classes, shapes = PAIR_SHAPES[config.data.name]
+    config.modalities = config.modalities or tuple(shapes)
+    assert tuple(config.modalities) == tuple(shapes)
+    method = method_of(config)
+    tables = {medium: LabelsOnly(items, shape, classes) for medium, shape in shapes.items()}
+    tables["pairs"] = SideBySide(dict(tables), "pairs")
+    (stage,) = method.stages(tables)
+    assert stage.steps > 0 and stage.batch == config.hyper.batch <= items
+    keys, example = keys_of_stage(0, 0), train.example_of(tables["pairs"], method, stage)
+    context = method.prepare(stage, {}, tables, keys[0], tmp_path)
+    state = jax.eval_shape(lambda: train.initial_state(method, stage, {}, context, example, keys[1]))
+    order, step = jax.ShapeDtypeStruct((items,), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)
+    rows = jax.eval_shape(lambda o, s: method.rows(stage, context, o, s, keys[2]), order, step)
+    assert {role: chosen.shape for role, chosen in rows.items()} == {"item": (stage.batch,)}
+    batch = {"item": {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in example.items()}}
+    for phase in range(len(stage.bounds)):
+        after, logs = jax.eval_shape(
+            lambda s, b, r: update(method, stage, context, s, b, r, keys[3], ALONE, phase), state, batch, rows
+        )
+        assert jax.tree.structure(after) == jax.tree.structure(state)
+        assert all(a.shape == b.shape for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True))
+        assert all(log.shape == () for log in logs.values())
+    past = {stage.name: Past(state.params, state.collections, {})}
+    for medium in shapes:
+        item = tables[medium].columns["features"]
+        few = {"features": jax.ShapeDtypeStruct((2, *item.shape), item.dtype)}
+        codes = jax.eval_shape(lambda p, i: method.encode(p, i, medium), past, few)
         assert codes.shape == (2, config.hyper.bits) and codes.dtype == np.float32
 
 

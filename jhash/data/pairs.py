@@ -89,11 +89,7 @@ def open_pairs(config: Mapping[str, Any], seed: int, names: Sequence[str]) -> Pa
     if name == "fashion":
         return _fashion(config, ("train",) if config["fold"] else ("train", "test"))
     if name == "raw":
-        found = raw.open_raw(config)
-        if "test" not in found.parts and not config["fold"]:
-            raise InputError(f"{config['manifest']}: expected items whose split is test, or data.fold, found neither")
-        shown = {f"text/{part}": texts for part, texts in found.texts.items()}
-        return Paired(found.parts, found.classes, found.vocabulary, shown)
+        return _raw(config, names)
     if name in published_pairs.FIELDS:
         return Paired(*published_pairs.open_pairs(config, seed))
     opened = {medium: media.open_medium(config, medium) for medium in names}
@@ -109,6 +105,17 @@ def _fashion(config, parts: Sequence[str]) -> Paired:
     for part, (tables, _, _, names) in opened.items():
         parts[part], shown[f"text/{part}"] = tables, names
     return Paired(parts, classes, words, shown)
+
+
+def _raw(config, names) -> Paired:
+    for field in (*(f"{medium}_column" for medium in names), "label_columns"):
+        if not config[field]:
+            raise InputError(f"data.{field}: expected a column of the manifest, found none")
+    found = raw.open_raw(config)
+    if "test" not in found.parts and not config["fold"]:
+        raise InputError(f"{config['manifest']}: expected items whose split is test, or data.fold, found neither")
+    shown = {f"text/{part}": texts for part, texts in found.texts.items()}
+    return Paired(found.parts, found.classes, found.vocabulary, shown)
 
 
 def _divided(parts, config, seed):
