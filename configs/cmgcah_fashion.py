@@ -15,6 +15,7 @@ def get_config():
     config.hyper.text_hidden = 1024
     config.hyper.generator_hidden = 1024
     config.hyper.width = 64
-    config.hyper.iterations = 60
+    config.hyper.batch = 64
+    config.hyper.iterations = 25
     config.hyper.learning_rate = 3e-4
     return config

@@ -20,6 +20,7 @@ def get_config():
     config.hyper.text_hidden = 1024
     config.hyper.generator_hidden = 1024
     config.hyper.width = 64
-    config.hyper.iterations = 60
+    config.hyper.batch = 32
+    config.hyper.iterations = 30
     config.hyper.learning_rate = 3e-4
     return config

@@ -57,6 +57,7 @@ ALLOWED = {
         ),
     },
     "launch": {"experiment", "plan"},
+    "extract": {"data", "weights"},
 }
 # only these rooms may import these packages
 ONLY = {
