@@ -1,0 +1,183 @@
+"""Whole experiments on pairs from a user's own file: all four directions, the picture, trained models, refusals."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jhash import evaluate, experiment, report
+from jhash.config import experiment as describe
+from jhash.data.pairs import load_pairs
+from jhash.encoders import cnn_small
+from jhash.types import InputError
+
+ITEMS = 60
+SMALL = {
+    "dsmhn": {"bits": 8, "hidden": (0, 16), "backbones": ("cnn_small", ""), "augment": True, "dropout": 0.25}
+    | {"batch": 16, "epochs": 2},
+    "cmgcah": {"bits": 8, "features": 16, "text_hidden": 16, "generator_hidden": 16, "critic_hidden": 8}
+    | {"batch": 16, "iterations": 2, "position": 0.0},
+}
+DIRECTIONS = [(a, b) for a in ("image", "text") for b in ("image", "text")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_narrow_convolution():
+    """Compiling all layers of the small network would take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cnn_small, "WIDTHS", {2: (4, 6), 3: (4, 6)})
+        yield
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """48 pairs to train on and 12 that ask: pictures, the same as vectors, and text, of three classes."""
+    random, path = np.random.default_rng(0), tmp_path_factory.mktemp("data") / "pairs.npz"
+    labels = np.arange(ITEMS) % 3
+    pictures = random.integers(0, 120, (ITEMS, 6, 6, 3)) + 60 * labels[:, None, None, None]
+    text = random.normal(size=(3, 8))[labels] + 0.3 * random.normal(size=(ITEMS, 8))
+    vectors = random.normal(size=(3, 10))[labels] + 0.3 * random.normal(size=(ITEMS, 10))
+    arrays = {"image": pictures.astype(np.uint8), "vectors": vectors, "text": text.astype(np.float32)}
+    np.savez(path, **arrays, labels=labels, fold=np.arange(ITEMS) // 12)
+    return path
+
+
+def asked(file, method, baselines=(), **data):
+    config = describe(method, "pair_files", train=str(file), split_array="fold", query_values=(4,), **data)
+    config.hyper.update(SMALL.get(method, {}))
+    config.update({"modalities": ("image", "text"), "baselines": baselines})
+    config.run.tensorboard, config.run.devices = False, 1
+    return config
+
+
+@pytest.fixture(scope="module")
+def pixels(file, tmp_path_factory):
+    """(workdir, rows) of DSMHN on pixels and text beside both baselines."""
+    work = tmp_path_factory.mktemp("pixels") / "w"
+    return work, experiment.run(asked(file, "dsmhn", ("cca_itq", "itq")), work)
+
+
+@pytest.fixture(scope="module")
+def vectors(file, tmp_path_factory):
+    """The same of CMGCAH on vectors beside DCMH."""
+    work, named = tmp_path_factory.mktemp("vectors") / "w", {"arrays": (("image", "vectors"),), "normalise": "standard"}
+    return work, experiment.run(asked(file, "cmgcah", ("dcmh",), **named), work)
+
+
+def directions(rows, method):
+    return [tuple(row[side].split()[0] for side in ("query", "database")) for row in rows if row["method"] == method]
+
+
+RUNS = [("pixels", "dsmhn", "cca_itq"), ("vectors", "cmgcah", "dcmh")]
+
+
+@pytest.mark.parametrize(("run", "method", "baseline"), RUNS)
+def test_results_have_all_four_directions_and_a_number_in_each(run, method, baseline, request):
+    work, rows = request.getfixturevalue(run)
+    assert report.read_results(work / "results.json") == rows
+    assert sorted(set(directions(rows, method))) == sorted(set(directions(rows, baseline))) == DIRECTIONS
+    for row in rows:
+        assert 0 <= row["value"] <= 1 and row["ci95"] is not None
+        assert (row["query"].split()[1], row["database"].split()[1]) == ("test", "train")
+        assert (row["query_items"], row["database_items"], row["bits"]) == (12, 48, 8)
+
+
+def test_itq_is_scored_within_each_medium_alone(pixels):
+    assert set(directions(pixels[1], "itq")) == {("image", "image"), ("text", "text")}
+
+
+@pytest.mark.parametrize(("run", "method", "baseline"), RUNS)
+def test_the_picture_shows_precision_and_recall_between_media(run, method, baseline, request):
+    work, _ = request.getfixturevalue(run)
+    assert (work / "precision_recall.svg").read_text().startswith("<svg")
+    assert not (work / "map_at_k.svg").exists()
+    curves = json.loads((work / "curves.json").read_text())
+    found = {(c["method"], c["query"].split()[0], c["database"].split()[0]) for c in curves}
+    assert found == {(m, a, b) for m in (method, baseline) for a, b in DIRECTIONS if a != b}
+
+
+@pytest.mark.parametrize(
+    ("run", "name", "method", "media"),
+    [
+        ("pixels", None, "dsmhn", {"image": "image", "text": "text"}),
+        ("pixels", "cca_itq", "cca_itq", {"image": "image", "text": "text"}),
+        ("pixels", "itq", "itq", {"image": "image", "text": "text"}),
+        ("vectors", None, "cmgcah", {"image": "vectors", "text": "text"}),
+        ("vectors", "dcmh", "dcmh", {"image": "vectors", "text": "text"}),
+    ],
+)
+def test_a_restored_model_encodes_new_items_as_the_run_did(run, name, method, media, file, request):
+    work, _ = request.getfixturevalue(run)
+    model = evaluate.load_model(work, method=name)
+    with np.load(file) as held:
+        asks = held["fold"] == 4
+        for medium, array in media.items():
+            stored = np.load(work / "seed-0" / method / f"codes_{medium}_test.npy")
+            assert stored.shape == (12, 8) and set(np.unique(stored)) <= {-1, 1}
+            np.testing.assert_array_equal(model.encode(held[array][asks], medium), stored)
+
+
+def test_a_baseline_that_is_the_method_with_parts_left_out_has_its_other_settings(vectors):
+    method = evaluate.load_model(vectors[0], method="dcmh").method
+    assert (method.ablation, method.features, method.iterations, method.batch) == ("a", 16, 2, 16)
+
+
+def test_the_same_experiment_again_reads_its_results(pixels, file):
+    assert experiment.run(asked(file, "dsmhn", ("cca_itq", "itq")), pixels[0]) == pixels[1]
+
+
+# --- one sentence, and nothing written ----------------------------------------------------------------------------
+
+
+def streams(*baselines):
+    config = describe("she", "digits", largest=40)
+    config.update({"modalities": ("image", "audio"), "baselines": baselines})
+    return config
+
+
+def of_pairs(method, baselines=(), **fields):
+    def config(file):
+        asked_for = asked(file, method, baselines)
+        hyper = fields.pop("hyper", {})
+        asked_for.update(fields)
+        asked_for.hyper.update(hyper)
+        return asked_for
+
+    return config
+
+
+REFUSED = {
+    "itq across media": (lambda file: streams("itq"), "codes that can be compared across media, found 'itq'"),
+    "cca_itq without pairs": (lambda file: streams("cca_itq"), "found 'cca_itq', which learns from pairs"),
+    "a method of video": (lambda file: describe("mcmsh", "fashion"), "a method of pairs for fashion, found 'mcmsh'"),
+    "a method of streams": (lambda file: describe("she", "fashion"), "a method of pairs for fashion, found 'she'"),
+    "three media": (of_pairs("dsmhn", modalities=("image", "text", "vectors")), "two different media, found"),
+    "validation": (of_pairs("dsmhn", select="validation"), "config.select: expected 'last'"),
+    "a large batch": (of_pairs("cmgcah", modalities=("vectors", "text"), hyper={"batch": 64}), "there are only 48"),
+    "pixels without a backbone": (of_pairs("cmgcah"), r"image has items \[6, 6, 3\]; expected one of"),
+    "an unknown baseline": (of_pairs("dsmhn", ("itc",)), "found 'itc' .did you mean 'itq'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused_before_anything_is_written(case, file, tmp_path):
+    config, words = REFUSED[case]
+    with pytest.raises(InputError, match=words) as caught:
+        experiment.run(config(file), tmp_path / "w")
+    assert "\n" not in str(caught.value) and not (tmp_path / "w").exists()
+
+
+def test_a_model_refuses_items_of_another_shape_and_media_it_has_not_seen(pixels):
+    model = evaluate.load_model(pixels[0])
+    with pytest.raises(InputError, match="modality: expected one of image, text, found 'video'"):
+        model.encode(np.zeros((2, 8), np.float32), "video")
+    with pytest.raises(InputError, match=r"items: expected uint8 \[6, 6, 3\] each"):
+        model.encode(np.zeros((2, 6, 5, 3), np.uint8), "image")
+    with pytest.raises(InputError, match="5 wide, but the model's normalisation is 8 wide"):
+        model.encode(np.zeros((2, 5), np.float32), "text")
+
+
+def test_what_is_asked_is_what_the_data_say(file):
+    config = asked(file, "dsmhn")
+    dataset = load_pairs(config.data, 0, config.modalities)
+    assert [task.names for task in dataset.tasks] == [(f"{a} test", f"{b} train") for a, b in DIRECTIONS]
