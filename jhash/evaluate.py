@@ -137,10 +137,12 @@ class Model:
         fitted, features = self.normalisation[modality], self.method.inputs == ("features",)
         if "pixels" in fitted:
             expected = tuple(fitted["pixels"].tolist())
+            items = items[..., None] if (*items.shape[1:], 1) == expected else items
             if items.shape[1:] != expected or items.dtype != np.uint8:
                 raise InputError(f"items: expected uint8 {list(expected)} each, found {items.dtype} {items.shape[1:]}")
             return encode(self.method, self.past, ArrayTable("items", {"features": items}), modality)
-        table = ArrayTable("items", {"frames": items[:, None] if features else items})
+        frames = items.reshape(len(items), 1, -1) if features else items
+        table = ArrayTable("items", {"frames": frames})
         table = prepared(table, self.frames, fitted)
         if features:
             table = ArrayTable("items", {"features": table.arrays["frames"][:, 0]})

@@ -199,7 +199,7 @@ FROM_B = [
     (("audios",), {}, "expected a medium among image, .*found 'audios' .did you mean 'audio'"),
     (("audio", "audio"), {}, r"each once, found \('audio', 'audio'\)"),
     (("audio",), {"select": "validation"}, "config.select: expected 'last' but for video"),
-    (("audio",), {"baselines": ("lsh",)}, "config.baselines: expected a method of features"),
+    (("audio",), {"baselines": ("lsh",)}, "config.baselines: expected codes that can be compared across media"),
     (("audio",), {"stages": "scann"}, "config.stages: expected 'fold'"),
 ]
 

@@ -49,7 +49,13 @@ class Method:
         return f"hidden {self.hidden}"
 
     def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:
-        """One stage on the table that holds all media side by side."""
+        """One stage on the table that holds all media side by side.
+
+        Raises:
+            InputError: pairs, which have no such table.
+        """
+        if "all/together" not in tables:
+            raise InputError("joint: expected media that arrive one by one, found pairs")
         table = tables["all/together"]
         batch = min(self.batch, len(table))
         epoch = len(table) // batch
