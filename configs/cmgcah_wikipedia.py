@@ -14,6 +14,7 @@ def get_config():
     config.hyper.text_hidden = 512
     config.hyper.width = 64
     config.hyper.generator_hidden = 512
-    config.hyper.iterations = 30
+    config.hyper.batch = 32
+    config.hyper.iterations = 40
     config.hyper.learning_rate = 3e-4
     return config

@@ -1,0 +1,44 @@
+"""What a paired run's codes are like: bit balance, and how well a linear classifier tells their classes apart.
+
+    PYTHONPATH=. python tests/benchmarks/codes.py runs/dsmhn_wikipedia --method dsmhn
+
+Of each medium: the mean over bits of |mean of the bit over the training part| (0 is balanced, 1 constant), the accuracy
+on the test part of a logistic regression that saw the training part's codes (scikit-learn's, its defaults), and that of
+always saying the commonest class. Items of several classes count by their first.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from jhash.data.pairs import load_pairs
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workdir", type=Path)
+    parser.add_argument("--method", required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    flags = parser.parse_args()
+    config = json.loads((flags.workdir / "config.json").read_text())
+    dataset = load_pairs(config["data"], config["seed"], config["modalities"])
+    print(f"{'medium':>10}{'|mean bit|':>12}{'accuracy':>10}{'commonest':>11}")
+    for medium in config["modalities"]:
+        codes, classes = {}, {}
+        for part in ("train", "test"):
+            table = dataset.tables[f"{medium}/{part}"]
+            file = flags.workdir / f"seed-{flags.seed}" / flags.method / f"codes_{medium}_{part}.npy"
+            codes[part] = np.load(file, allow_pickle=False).astype(np.float32)
+            classes[part] = table.read(np.arange(len(table)), ["labels"])["labels"].argmax(1)
+        fitted = LogisticRegression(max_iter=1000).fit(codes["train"], classes["train"])
+        balance = np.abs(codes["train"].mean(0)).mean()
+        commonest = (classes["test"] == np.bincount(classes["train"]).argmax()).mean()
+        accuracy = fitted.score(codes["test"], classes["test"])
+        print(f"{medium:>10}{balance:12.3f}{accuracy:10.3f}{commonest:11.3f}")
+
+
+if __name__ == "__main__":
+    main()
