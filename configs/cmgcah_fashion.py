@@ -16,6 +16,6 @@ def get_config():
     config.hyper.generator_hidden = 1024
     config.hyper.width = 64
     config.hyper.batch = 64
-    config.hyper.iterations = 12
+    config.hyper.iterations = 60
     config.hyper.learning_rate = 3e-4
     return config
