@@ -1,6 +1,10 @@
 """CMGCAH on Wikipedia's pairs of picture and text with the classic features (128 and 10 wide), shipped with jhash.
 
 python -m jhash.launch --config configs/cmgcah_wikipedia.py --workdir runs/cmgcah_wikipedia
+
+About 3 minutes on a busy machine of 2 cores, without the baselines. Networks are narrower than the paper's 2048 and
+4096, which are for 4096-d features. mAP over the ranking, 64 bits, seed 0, image → image / image → text / text →
+image / text → text: .162/.244/.457/.605, CCA-ITQ .159/.257/.246/.512.
 """
 
 from jhash.config import experiment

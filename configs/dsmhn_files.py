@@ -6,6 +6,9 @@ python -m jhash.launch --config configs/dsmhn_files.py --config.data.train=utd_m
 
 Arrays are named by the medium, or as config.data.arrays says. Pictures and clips in uint8 need a backbone:
 --config.hyper.backbones="('cnn_small','')".
+
+That one, with the joints less joint 0 and --config.data.normalise=clip_centre: a minute on 2 cores; mAP over the
+ranking, 64 bits, 3 seeds: .856/.839/.742/.748, CCA-ITQ .491/.433/.348/.337.
 """
 
 from jhash.config import experiment
