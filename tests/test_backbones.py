@@ -129,7 +129,7 @@ def test_resnet_normalises_by_the_whole_batch_of_all_devices():
 @pytest.mark.parametrize(
     ("module", "shape"),
     [
-        (vgg.VGG(16, width=2), (32, 32, 3)),
+        pytest.param(vgg.VGG(16, width=2), (32, 32, 3), marks=pytest.mark.slow),
         (resnet.ResNet((1, 1), width=2), (32, 32, 3)),
         (cnn_f.CNNF(width=2), (67, 67, 3)),
         (c3d.C3D(width=2), (8, 16, 16, 3)),

@@ -420,6 +420,7 @@ def test_a_run_that_is_stopped_within_an_outer_iteration_ends_bit_for_bit_where_
     assert_same_bits(train.train(WHOLE, pairs(items=17), run(tmp_path)), unbroken)
 
 
+@pytest.mark.slow
 def test_streamed_rows_train_like_resident_ones(unbroken, tmp_path):
     """RMSprop divides rounding by itself where a gradient is next to nothing, so it is the buffers that are held."""
     streamed = train.train(WHOLE, pairs(items=17), run(tmp_path, resident_gb=0))

@@ -432,6 +432,7 @@ def test_a_stopped_run_ends_bit_for_bit_where_an_unbroken_one_ends(frozen, tmp_p
     assert_same_bits(read, unbroken)
 
 
+@pytest.mark.slow
 def test_streamed_rows_train_like_resident_ones(frozen, tmp_path):
     streamed = train.train(FROZEN, pairs(items=17, image=PICTURE), run(tmp_path, resident_gb=0))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), frozen[1], streamed)

@@ -47,7 +47,7 @@ def rewrite(clips, **arrays):
     np.savez(clips, **arrays)
 
 
-@pytest.mark.parametrize("method", ["mcmsh", "dkph"])
+@pytest.mark.parametrize("method", [pytest.param("mcmsh", marks=pytest.mark.slow), "dkph"])
 def test_an_experiment_leaves_a_whole_workdir(clips, tmp_path, method, capsys):
     asked = config(clips, method)
     asked.baselines, asked.run.tensorboard = ("itq", "cosine"), True
@@ -100,6 +100,7 @@ def test_without_labels_the_loss_of_the_validation_part_chooses(clips, tmp_path)
     assert [point["validation"] < 0 for point in points if "validation" in point] == [True]
 
 
+@pytest.mark.slow
 def test_a_plan_names_stages_memory_and_minutes(clips):
     text = "\n".join(plan.lines(config(clips, "dkph")))
     for word in ("teacher: structures", "student: structures", "memory about", "disk about", "min"):

@@ -256,7 +256,7 @@ def value_and_gradient(method, devices):
     return jax.tree.map(lambda leaf: leaf[0], out)
 
 
-@pytest.mark.parametrize("variant", ["paper", "released"])
+@pytest.mark.parametrize("variant", [pytest.param("paper", marks=pytest.mark.slow), "released"])
 def test_four_devices_equal_one(variant):
     method = Method(variant=variant, masking=True, **SMALL)
     one, four = (value_and_gradient(method, devices) for devices in (1, 4))

@@ -177,6 +177,7 @@ def test_roles_together_equal_roles_apart():
         np.testing.assert_allclose(bits[:, role], alone_bits[:, 0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluation_uses_the_running_statistics_and_no_dropout():
     network, variables, frames, _ = small(roles=1)
     embedding, bits = compiled(network.apply, variables, frames)

@@ -182,6 +182,7 @@ def test_gradients_are_the_same_in_every_parameter(variant):
         assert error < max(2e-5, 4 * lost.max()), (jax.tree_util.keystr(path), error)
 
 
+@pytest.mark.slow
 def test_straight_through_quantisation_gives_torch_s_gradients():
     arrays, gradients = load("released"), step("released", "released")[3]
     held = step("released")[3]

@@ -63,6 +63,7 @@ def truncated(shop, tmp_path):
     return tmp_path, last
 
 
+@pytest.mark.slow
 def test_photographs_and_words_are_trained_on_and_searched(shop, tmp_path, capsys):
     config = small(shop, cache=str(tmp_path / "cache"))
     rows = experiment.run(config, tmp_path / "work")

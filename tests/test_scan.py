@@ -71,6 +71,7 @@ def test_media_side_by_side_on_four_devices_give_what_the_fold_gives(fold, tmp_p
     assert_close(side_by_side(FREE, media(), run(tmp_path, devices=0)), fold[0])
 
 
+@pytest.mark.slow
 def test_media_of_one_width_give_the_bits_of_the_fold_and_classes_may_come_later(tmp_path):
     method = she("released", "mlp")
     tables = {"image": medium(24, 5, lacking=2), "text": medium(17, 5, seed=1)}

@@ -429,6 +429,7 @@ class Sgd(she.Method):
         return optax.sgd(0.05)
 
 
+@pytest.mark.slow
 def test_sixteen_steps_on_four_devices_are_those_on_one(tmp_path):
     method = Sgd(**TINY | {"epochs": 1}, variant="paper")
     context, *_ = later(method)
@@ -477,6 +478,7 @@ def precision(query, database, query_labels, database_labels):
     return np.mean(found)
 
 
+@pytest.mark.slow
 def test_codes_of_media_that_never_met_find_each_other_by_the_transfer_alone(tmp_path):
     """Each is trained on a day of its own, from the library of the day before; one name lets one program do for all.
 
