@@ -10,6 +10,7 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -210,7 +211,6 @@ def test_a_member_that_may_grow_without_a_bound_is_broken(tmp_path):
 
 def video(path, frames=10, container=None, codec="mpeg4"):
     """A film of grey frames, each 20 brighter than the one before; returns their means as a reader must find them."""
-    av = pytest.importorskip("av")
     with av.open(str(path), "w", options=container or {}) as file:
         stream = file.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = 48, 32, "yuv420p", 4
@@ -241,7 +241,6 @@ def test_a_video_is_decoded_again_where_its_packets_were_not_its_frames(tmp_path
 
 
 def test_a_turned_video_stands_upright(tmp_path):
-    av = pytest.importorskip("av")
     with av.open(str(tmp_path / "film.mp4"), "w") as file:
         stream = file.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
@@ -279,7 +278,6 @@ def test_a_packet_cut_short_is_broken(tmp_path):
 
 @pytest.mark.parametrize("data", [b"no film", b"ffconcat version 1.0\nfile other.mp4\n"])
 def test_what_is_no_video_is_broken(tmp_path, data):
-    pytest.importorskip("av")
     video(tmp_path / "other.mp4")
     (tmp_path / "film.mpg").write_bytes(data)
     with pytest.raises(Broken, match="not a video"):

@@ -12,6 +12,7 @@ import h5py
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 import scipy.io
 from parity import make_backbones
 
@@ -86,14 +87,12 @@ def test_resnets_counters_are_passed_over(tmp_path, monkeypatch):
 
 
 def test_safetensors_gives_what_npz_gives(tmp_path):
-    numpy = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
-    numpy.save_file(VGG_STATE, tmp_path / "vgg.safetensors")
+    safetensors.numpy.save_file(VGG_STATE, tmp_path / "vgg.safetensors")
     assert_same(read_weights(tmp_path / "vgg.safetensors", "vgg16"), read_weights(npz(tmp_path), "vgg16"))
 
 
 def test_safetensors_cut_short(tmp_path):
-    numpy = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
-    whole = numpy.save(VGG_STATE)
+    whole = safetensors.numpy.save(VGG_STATE)
     (tmp_path / "vgg.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"vgg.safetensors: not a whole .safetensors file"):
         read_weights(tmp_path / "vgg.safetensors", "vgg16")
