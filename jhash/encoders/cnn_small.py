@@ -9,6 +9,7 @@ import chex
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jhash.encoders.by_rows import by_rows
 from jhash.types import Array
 
 GRID = {2: 20, 3: 8}  # the longest side of a picture becomes at most 20 patches, each axis of a clip at most 8
@@ -31,7 +32,8 @@ class CnnSmall(nn.Module):
         chex.assert_rank(items, {4, 5})
         axes = items.ndim - 2
         first, *widths = WIDTHS[axes]
-        x = nn.Dense(first, dtype=self.dtype, name="patches")(patches(preprocess(items), patch_sizes(items.shape)))
+        embed = nn.Dense(first, dtype=self.dtype, dot_general=by_rows, name="patches")
+        x = embed(patches(preprocess(items), patch_sizes(items.shape)))
         for number, width in enumerate(widths):
             kernel = self.param(f"conv{number}", KERNEL, (*(3,) * axes, x.shape[-1], width))
             x = convolve(x, kernel.astype(self.dtype))

@@ -5,6 +5,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jhash.encoders.by_rows import by_rows
 from jhash.encoders.dropout import dropout
 from jhash.types import Array, Key
 
@@ -35,4 +36,5 @@ class Convolution(nn.Module):
         # one product of three neighbouring frames side by side: on a CPU much quicker than a convolution's own code
         padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
         neighbours = jnp.concatenate([padded[:, :-2], padded[:, 1:-1], padded[:, 2:]], axis=-1)
-        return nn.relu(nn.Dense(self.width, kernel_init=kernel_init, dtype=self.dtype, name="convolve")(neighbours))
+        dense = nn.Dense(self.width, kernel_init=kernel_init, dtype=self.dtype, dot_general=by_rows, name="convolve")
+        return nn.relu(dense(neighbours))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jhash import codes
+from jhash.encoders.by_rows import by_rows
 from jhash.encoders.transformer import dense_init
 from jhash.types import Array
 
@@ -52,7 +53,7 @@ class DualStream(nn.Module):
         self.decoder_bias = self.param("decoder_bias", nn.initializers.zeros, (wide,))
 
     def _dense(self):
-        return nn.Dense(self.bits, kernel_init=dense_init, dtype=self.dtype)
+        return nn.Dense(self.bits, kernel_init=dense_init, dtype=self.dtype, dot_general=by_rows)
 
     def __call__(self, frames):
         """Plain evaluation: [B, T, C] -> reconstruction [B, T, C]."""

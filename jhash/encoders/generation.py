@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jhash.encoders.backbone import backbone
+from jhash.encoders.by_rows import by_rows
 from jhash.encoders.cnn_small import patches, preprocess
 from jhash.types import Array
 
@@ -26,19 +27,26 @@ class Position(nn.Module):
 
     @nn.compact
     def __call__(self, items: Array) -> Array:
-        x = nn.Dense(self.width, dtype=self.dtype, name="embed")(tokens(items))
+        def dense(width, name, **more):
+            return nn.Dense(width, dtype=self.dtype, dot_general=by_rows, name=name, **more)
+
+        x = dense(self.width, "embed")(tokens(items))
         x = x + self.param("position", nn.initializers.normal(0.02), x.shape[1:]).astype(x.dtype)[None]
         for number in range(self.blocks):
             normal = nn.LayerNorm(dtype=self.dtype, name=f"norm_attention{number}")(x)
-            attention = nn.MultiHeadDotProductAttention(self.heads, dtype=self.dtype, name=f"attention{number}")
-            x = x + attention(normal, normal)
+            x = x + self._attention(f"attention{number}")(normal, normal)
             hidden = nn.LayerNorm(dtype=self.dtype, name=f"norm_feedforward{number}")(x)
-            hidden = nn.gelu(nn.Dense(4 * self.width, dtype=self.dtype, name=f"widen{number}")(hidden))
-            x = x + nn.Dense(self.width, dtype=self.dtype, name=f"narrow{number}")(hidden)
-        h = nn.Dense(self.features, dtype=self.dtype, name="features")(x)
-        guided = jnp.tanh(nn.Dense(self.width, dtype=self.dtype, name="guide")(h))
-        weights = nn.softmax(nn.Dense(1, use_bias=False, dtype=self.dtype, name="weigh")(guided), axis=1)
-        return (weights * h).sum(1).astype(jnp.float32)
+            hidden = nn.gelu(dense(4 * self.width, f"widen{number}")(hidden))
+            x = x + dense(self.width, f"narrow{number}")(hidden)
+        h = dense(self.features, "features")(x)
+        guided = jnp.tanh(dense(self.width, "guide")(h))
+        weights = nn.softmax(dense(1, "weigh", use_bias=False)(guided)[..., 0], axis=1)
+        return jnp.einsum("bt,btd->bd", weights, h).astype(jnp.float32)
+
+    def _attention(self, name):
+        return nn.MultiHeadDotProductAttention(
+            self.heads, dtype=self.dtype, qkv_dot_general=by_rows, out_dot_general=by_rows, name=name
+        )
 
 
 def tokens(items: Array) -> Array:

@@ -5,6 +5,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jhash.encoders.by_rows import by_rows
 from jhash.encoders.dropout import dropout
 from jhash.types import Array, Key
 
@@ -33,7 +34,8 @@ class LSTM(nn.Module):
     def _layer(self, x):
         kernel_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         # the inputs' share of the gates does not wait for the frames before: one product for all of them
-        gates = nn.Dense(4 * self.width, kernel_init=kernel_init, dtype=self.dtype, name="input")(x)
+        dense = nn.Dense(4 * self.width, kernel_init=kernel_init, dtype=self.dtype, dot_general=by_rows, name="input")
+        gates = dense(x)
         kernel = self.param("recurrent", nn.initializers.orthogonal(), (self.width, 4 * self.width))
         kernel = kernel.astype(self.dtype)
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jhash.encoders.by_rows import by_rows
 from jhash.encoders.dropout import row_keys
 from jhash.types import Array, Key
 
@@ -68,7 +69,7 @@ class Transformer(nn.Module):
             return values if noise is None else dropped(values, next(noise), self.rate)
 
         def dense(features, name):
-            return nn.Dense(features, kernel_init=dense_init, dtype=self.dtype, name=name)
+            return nn.Dense(features, kernel_init=dense_init, dtype=self.dtype, dot_general=by_rows, name=name)
 
         x = drop(x.astype(self.dtype) + self._positions(x.shape[1])[None])
 
