@@ -170,10 +170,10 @@ def _dataset(config, earlier: Library | None) -> Dataset:
                 f"config.method: expected a method of pairs for {config.data.name}, found {config.method!r}"
             )
         return load_dataset(config.data, config.seed)
-    if config.select != "last":
-        raise InputError(f"config.select: expected 'last' but for video, found {config.select!r}")
     if is_paired(config.method):
         return load_pairs(complete(config.data), config.seed, config.modalities)
+    if config.select != "last":
+        raise InputError(f"config.select: expected 'last' for media one by one, found {config.select!r}")
     if config.stages not in ("fold", "scan", "side_by_side"):
         raise InputError(f"config.stages: expected 'fold', 'scan' or 'side_by_side', found {config.stages!r}")
     known = Known(earlier.classes, tuple(earlier.parts)) if earlier else Known()

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 import oracles
 import pytest
 
+from jhash.encoders.by_rows import by_rows
 from jhash.encoders.convolution import Convolution
 from jhash.encoders.lstm import LSTM
 from jhash.encoders.transformer import LayerNorm, Transformer, attention_weights, sinusoids
@@ -143,3 +145,20 @@ def test_lstm_is_its_definition_frame_by_frame():
         hidden = leave * np.tanh(cell)
         expected.append(hidden)
     np.testing.assert_allclose(run({"params": p}, x), np.stack(expected, 1), rtol=1e-5, atol=1e-5)
+
+
+def test_products_of_rows_are_those_of_tokens():
+    x, kernel = jax.random.normal(jax.random.key(0), (3, 5, 4, 2)), jax.random.normal(jax.random.key(1), (4, 2, 6, 7))
+
+    def loss(product):
+        return lambda x, kernel: jnp.sin(product(x, kernel)).sum()
+
+    ours = loss(lambda x, kernel: by_rows(x, kernel, (((2, 3), (0, 1)), ((), ()))))
+    plain = loss(lambda x, kernel: jnp.einsum("btij,ijkl->btkl", x, kernel))
+    found, expected = (jax.value_and_grad(each, (0, 1))(x, kernel) for each in (ours, plain))
+    chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_products_of_rows_take_the_last_axes_with_the_first_alone():
+    with pytest.raises(AssertionError):
+        by_rows(jnp.ones((3, 4)), jnp.ones((5, 4)), (((1,), (1,)), ((), ())))

@@ -7,9 +7,11 @@ import pytest
 
 from jhash import evaluate, experiment, report
 from jhash.config import experiment as describe
+from jhash.data.load import complete
 from jhash.data.pairs import load_pairs
 from jhash.encoders import cnn_small
 from jhash.types import InputError
+from jhash.validation import Validation
 
 ITEMS = 60
 SMALL = {
@@ -146,13 +148,42 @@ def of_pairs(method, baselines=(), **fields):
     return config
 
 
+def test_held_out_pairs_choose_the_state_by_both_directions(file, tmp_path):
+    asked_for = asked(file, "cmgcah", arrays=(("image", "vectors"),), validation=0.25, normalise="standard")
+    asked_for.select, asked_for.select_every = "validation", 4
+    experiment.run(asked_for, tmp_path / "w")
+    lines = [json.loads(line) for line in (tmp_path / "w" / "metrics.jsonl").read_text().splitlines()]
+    seen = {line["step"]: line["validation"] for line in lines if "validation" in line}
+    dataset = load_pairs(complete(asked_for.data), 0, ("image", "text"))
+    sizes = {part: len(table) for part, table in dataset.tables.items()}
+    model = evaluate.load_model(tmp_path / "w")
+    kept = Validation(model.method, dataset)(model.past)
+    assert (sizes["image/train"], sizes["image/validation"], sizes["pairs"], sizes["text/database"]) == (36, 12, 36, 48)
+    assert len(seen) >= 2 and kept == pytest.approx(max(seen.values()))
+
+
+def test_pairs_are_held_out_once_and_together(file):
+    first, second = (
+        load_pairs(complete(asked(file, "dsmhn", validation=0.25).data), 0, names)
+        for names in (("image", "text"), ("vectors", "text"))
+    )
+    labels = {
+        part: table.read(np.arange(len(table)), ["labels"])["labels"]
+        for part, table in first.tables.items()
+        if part != "pairs"
+    }
+    texts = [each.tables["text/validation"].read(np.arange(12), ["features"])["features"] for each in (first, second)]
+    assert (labels["image/validation"] == labels["text/validation"]).all()
+    assert (texts[0] == texts[1]).all()
+
+
 REFUSED = {
     "itq across media": (lambda file: streams("itq"), "codes that can be compared across media, found 'itq'"),
     "cca_itq without pairs": (lambda file: streams("cca_itq"), "found 'cca_itq', which learns from pairs"),
     "a method of video": (lambda file: describe("mcmsh", "fashion"), "a method of pairs for fashion, found 'mcmsh'"),
     "a method of streams": (lambda file: describe("she", "fashion"), "a method of pairs for fashion, found 'she'"),
     "three media": (of_pairs("dsmhn", modalities=("image", "text", "vectors")), "two different media, found"),
-    "validation": (of_pairs("dsmhn", select="validation"), "config.select: expected 'last'"),
+    "validation": (of_pairs("dsmhn", select="validation"), "config.data.validation: expected a share above 0"),
     "a large batch": (of_pairs("cmgcah", modalities=("vectors", "text"), hyper={"batch": 64}), "there are only 48"),
     "pixels without a backbone": (of_pairs("cmgcah"), r"image has items \[6, 6, 3\]; expected one of"),
     "an unknown baseline": (of_pairs("dsmhn", ("itc",)), "found 'itc' .did you mean 'itq'"),

@@ -198,7 +198,7 @@ FROM_B = [
     (("image",), {}, "config.modalities: the library holds 'image' already"),
     (("audios",), {}, "expected a medium among image, .*found 'audios' .did you mean 'audio'"),
     (("audio", "audio"), {}, r"each once, found \('audio', 'audio'\)"),
-    (("audio",), {"select": "validation"}, "config.select: expected 'last' but for video"),
+    (("audio",), {"select": "validation"}, "config.select: expected 'last' for media one by one"),
     (("audio",), {"baselines": ("lsh",)}, "config.baselines: expected codes that can be compared across media"),
     (("audio",), {"stages": "scann"}, "config.stages: expected 'fold'"),
 ]

@@ -17,10 +17,10 @@ COMMON = {
     "name": "",
     "normalise": "none",  # 'standard' | 'centre' | 'clip' | 'clip_centre' | 'centre_clip': see features
     "fold": "",  # '2/5': the second fifth of the training part is the query set; the test part is not opened
+    "validation": 0.0,  # this share of the training part is held out, to choose the best step by
 }
 VIDEO = COMMON | {
     "frames": 0,  # frames sampled evenly from each clip; 0: all that are stored
-    "validation": 0.0,  # this share of the training part becomes the table 'validation', to choose the best step by
 }
 STREAM = COMMON | {
     "largest": 0,  # items of a medium to train on, drawn by the seed; 0: all

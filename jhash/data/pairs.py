@@ -119,7 +119,9 @@ def _raw(config, names) -> Paired:
 
 
 def _divided(parts, config, seed):
-    """Parts by the config's fold, and at most its number of training pairs; all media by the same rows."""
+    """Parts by the config's fold, at most its number of training pairs, its validation share of them; all media by the
+    same rows. What training does without is searched all the same, but for a fold with fewer pairs.
+    """
     parts = {part: dict(tables) for part, tables in parts.items()}
     if config["fold"]:
         size = len(next(iter(parts["train"].values())))
@@ -136,6 +138,12 @@ def _divided(parts, config, seed):
         parts["train"] = {name: media.at_most(table, config["largest"], seed) for name, table in whole.items()}
         if "database" not in parts and not config["fold"]:
             parts["database"] = whole
+    if config["validation"]:
+        whole = parts["train"]
+        held, rest = splits.validation_rows(len(next(iter(whole.values()))), config["validation"], seed)
+        parts["train"] = {name: Subset(table, rest, table.name) for name, table in whole.items()}
+        parts["validation"] = {name: Subset(table, held, f"{table.name}, held out") for name, table in whole.items()}
+        parts.setdefault("database", whole)
     return parts
 
 
@@ -193,7 +201,7 @@ def normalised(table: Table, fitted: Mapping[str, np.ndarray]) -> Table:
 
 def _tasks(names, parts, fold) -> tuple[Task, ...]:
     """Each medium asks each, itself too: the queries' partners are never in the database."""
-    asks, searched = (f"fold {fold}", "train") if fold else ("test", "database" if "database" in parts else "train")
+    asks, searched = f"fold {fold}" if fold else "test", "database" if "database" in parts else "train"
     return tuple(
         Task(
             f"{query}/test",

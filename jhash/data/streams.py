@@ -39,6 +39,10 @@ def load_streams(config: Mapping[str, Any], seed: int, names: Sequence[str], kno
     again = sorted(set(names) & {part.split("/")[0] for part in known.parts})
     if again:
         raise InputError(f"config.modalities: the library holds {again[0]!r} already; expected other media")
+    if config["validation"]:
+        raise InputError(
+            "data.validation: expected none where media come one by one: their stages end at the last step"
+        )
     if config["noise"] and not 0.0 < config["noise"] < 1.0:
         raise InputError(f"data.noise: expected a share from 0 to below 1, found {config['noise']}")
     if config["largest"] < 0:  # before anything is read
