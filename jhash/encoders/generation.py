@@ -16,7 +16,9 @@ GRID = 4  # a picture is cut into 4 x 4 patches, a vector into as many pieces
 class Position(nn.Module):
     """f_att(f_trans(x)): a transformer over 16 patches, then self-guided attention, [B, ...] -> [B, features].
 
-    Blocks normalise first. The attention is Yang et al. 2016's: Σ_t a_t h_t with a = softmax(tanh(W h_t + b)ᵀ w).
+    Blocks normalise first. The attention is Yang et al. 2016's: Σ_t a_t h_t with a = softmax(tanh(G h_t + g)ᵀ w), where
+    h_t = F x_t + f. No h_t is formed, which would be the two largest products: G h_t + g = (G F) x_t + (G f + g), and,
+    the a_t adding up to 1, Σ_t a_t h_t = F Σ_t a_t x_t + f.
     """
 
     features: int = 2048
@@ -38,15 +40,28 @@ class Position(nn.Module):
             hidden = nn.LayerNorm(dtype=self.dtype, name=f"norm_feedforward{number}")(x)
             hidden = nn.gelu(dense(4 * self.width, f"widen{number}")(hidden))
             x = x + dense(self.width, f"narrow{number}")(hidden)
-        h = dense(self.features, "features")(x)
-        guided = jnp.tanh(dense(self.width, "guide")(h))
+        kernel, bias = Affine(self.width, self.features, name="features")(self.dtype)
+        guide, shift = Affine(self.features, self.width, name="guide")(self.dtype)
+        guided = jnp.tanh(by_rows(x, kernel @ guide, (((2,), (0,)), ((), ()))) + (bias @ guide + shift)[None, None])
         weights = nn.softmax(dense(1, "weigh", use_bias=False)(guided)[..., 0], axis=1)
-        return jnp.einsum("bt,btd->bd", weights, h).astype(jnp.float32)
+        return (jnp.einsum("bt,btd->bd", weights, x) @ kernel + bias[None]).astype(jnp.float32)
 
     def _attention(self, name):
         return nn.MultiHeadDotProductAttention(
             self.heads, dtype=self.dtype, qkv_dot_general=by_rows, out_dot_general=by_rows, name=name
         )
+
+
+class Affine(nn.Module):
+    """Kernel [inputs, outputs] and bias [outputs] of a dense layer, which begin as nn.Dense's do."""
+
+    inputs: int
+    outputs: int
+
+    @nn.compact
+    def __call__(self, dtype: jnp.dtype) -> tuple[Array, Array]:
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (self.inputs, self.outputs))
+        return kernel.astype(dtype), self.param("bias", nn.initializers.zeros, (self.outputs,)).astype(dtype)
 
 
 def tokens(items: Array) -> Array:
