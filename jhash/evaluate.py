@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from jhash import metrics
 from jhash.config import baseline, method_of
 from jhash.data.load import prepared
+from jhash.data.pairs import normalised_items
 from jhash.data.source import ArrayTable
 from jhash.data.text import bag_of_words, load_vocabulary, save_vocabulary
 from jhash.train import read_past
@@ -140,6 +141,7 @@ class Model:
             items = items[..., None] if (*items.shape[1:], 1) == expected else items
             if items.shape[1:] != expected or items.dtype != np.uint8:
                 raise InputError(f"items: expected uint8 {list(expected)} each, found {items.dtype} {items.shape[1:]}")
+            items = normalised_items(items, fitted)
             return encode(self.method, self.past, ArrayTable("items", {"features": items}), modality)
         frames = items.reshape(len(items), 1, -1) if features else items
         table = ArrayTable("items", {"frames": frames})

@@ -104,11 +104,14 @@ def _sums(frames: Array, pivot: Array) -> tuple[Array, Array]:
     return difference.sum(axis=(0, 1)), jnp.square(difference).sum(axis=(0, 1))
 
 
-def fit_normalisation(table: Table, kind: str, *, floor: float = 0.1, block: int = 256) -> dict[str, np.ndarray]:
+def fit_normalisation(
+    table: Table, kind: str, *, column: str = "frames", floor: float = 0.1, block: int = 256
+) -> dict[str, np.ndarray]:
     """Shift and scale [C], float32, from all frames of a table, read `block` items at a time.
 
     Args:
-        table: the training part; its column `frames` is [N, T, C].
+        table: the training part.
+        column: of it, [N, T, C].
         kind: 'none' (0 and 1); 'standard' (each dimension to mean 0 and standard deviation 1); 'centre' (mean 0, then
             one scale for all dimensions, so that the root mean square of an entry is 1); 'clip' (nothing fitted, each
             clip by itself to root mean square 1); 'clip_centre' and 'centre_clip' (the two in that order).
@@ -123,12 +126,13 @@ def fit_normalisation(table: Table, kind: str, *, floor: float = 0.1, block: int
         raise InputError(f"data.normalise: expected one of {', '.join(KINDS)}, found {kind!r}.")
     before = kind in ("clip", "clip_centre")
     clips = {"clip_before": np.bool_(before), "clip_after": np.bool_(kind == "centre_clip")}
-    frames, width = len(table) * table.columns["frames"].shape[0], table.columns["frames"].shape[1]
+    clip, width = table.columns[column].shape
+    frames = len(table) * clip
     if kind in ("none", "clip"):
         return {"shift": np.zeros(width, np.float32), "scale": np.ones(width, np.float32), **clips}
 
     def read(rows):
-        values = table.read(rows, ["frames"])["frames"].astype(np.float32)
+        values = table.read(rows, [column])[column].astype(np.float32)
         return scale_clips(values) if before else values
 
     first = read(np.arange(min(block, len(table))))

@@ -16,6 +16,7 @@ from PIL import Image
 
 from jhash import hamming, measures
 from jhash.data.dataset import Dataset, Task
+from jhash.data.source import Transformed
 from jhash.types import Table
 
 NEAREST = 8  # items shown for each query
@@ -151,7 +152,8 @@ def _items(dataset: Dataset, part: str, rows: np.ndarray) -> list[Item]:
     labels = table.read(rows, ["labels"])["labels"]
     names = [", ".join(dataset.classes[i] for i in np.flatnonzero(one)) or "no class" for one in labels]
     if _is_pixels(dataset.normalisation[medium]):
-        seen = table.read(rows, ["features"])["features"]
+        stored = table.table if isinstance(table, Transformed) else table
+        seen = stored.read(rows, ["features"])["features"]
     else:
         seen = [dataset.shown[part][row] for row in rows] if part in dataset.shown else names
     return [Item(*pair) for pair in zip(seen, names, strict=True)]

@@ -148,6 +148,21 @@ def of_pairs(method, baselines=(), **fields):
     return config
 
 
+def test_normalised_pixels_are_those_a_model_makes_of_new_ones_and_the_page_shows_the_stored(file, tmp_path):
+    asked_for = asked(file, "dsmhn", pixels="centre_clip")
+    experiment.run(asked_for, tmp_path / "w")
+    dataset = load_pairs(complete(asked_for.data), 0, ("image", "text"))
+    with np.load(file) as arrays:
+        pictures, fold = arrays["image"], arrays["fold"]
+    centred = pictures - pictures[fold < 4].mean(0)
+    expected = centred / np.sqrt((centred**2).mean((1, 2, 3), keepdims=True))
+    given = dataset.tables["image/test"].read(np.arange(12), ["features"])["features"]
+    np.testing.assert_allclose(given, expected[fold == 4], rtol=2e-4, atol=2e-4)
+    codes = np.load(tmp_path / "w" / "seed-0" / "dsmhn" / "codes_image_test.npy")
+    assert (evaluate.load_model(tmp_path / "w").encode(pictures[fold == 4], "image") == codes).all()
+    assert (tmp_path / "w" / "search.html").is_file()
+
+
 def test_held_out_pairs_choose_the_state_by_both_directions(file, tmp_path):
     asked_for = asked(file, "cmgcah", arrays=(("image", "vectors"),), validation=0.25, normalise="standard")
     asked_for.select, asked_for.select_every = "validation", 4

@@ -27,7 +27,10 @@ STREAM = COMMON | {
     "noise": 0.0,  # this share of the training labels is wrong, drawn by the seed; those that score are right
     "new_classes": False,  # whether a medium may bring classes that the library doesn't know
 }
-PAIRS = COMMON | {"largest": 0}  # pairs to train on, drawn by the seed; 0: all
+PAIRS = COMMON | {
+    "largest": 0,  # pairs to train on, drawn by the seed; 0: all
+    "pixels": "none",  # how pixels are normalised, as `normalise` says of vectors
+}
 PUBLISHED_MEDIA = {"file": "", "format": "published", "dir": "", "storage": "float32"}
 PUBLISHED_PAIRS = PUBLISHED_MEDIA | {
     "images": "",  # three files in place of one

@@ -5,6 +5,7 @@ The table 'pairs' is the training parts side by side: columns 'image:features', 
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from jhash.data import media, pair_files, published_pairs, raw, samples, splits
 from jhash.data.dataset import Dataset, Task
-from jhash.data.source import ArrayTable, SideBySide, Subset
+from jhash.data.source import SideBySide, Subset, Transformed, resident
 from jhash.features import fit_normalisation, normalise
 from jhash.types import InputError, Table
 
@@ -40,7 +41,8 @@ class Paired:
 def load_pairs(config: Mapping[str, Any], seed: int, names: Sequence[str]) -> Dataset:
     """Opens, splits, checks and normalises the named media, and asks each of them for each of them.
 
-    Pixels, which are uint8 in two dimensions or more, stay as they are; vectors come out as float32 [N, C].
+    Vectors come out as float32 [N, C]; pixels, which are uint8 in two dimensions or more, as they are stored, or in
+    float32 where `data.pixels` says how to normalise them.
 
     Raises:
         InputError: one sentence on what is missing or wrong.
@@ -56,7 +58,7 @@ def load_pairs(config: Mapping[str, Any], seed: int, names: Sequence[str]) -> Da
     tables, normalisation = {}, {}
     for name in names:
         own = {part: tables_of[name] for part, tables_of in parts.items()}
-        fitted = fit(own["train"], config["normalise"])
+        fitted = fit(own["train"], config["normalise"], config.get("pixels", "none"))
         normalisation[name] = fitted
         tables |= {f"{name}/{part}": normalised(table, fitted) for part, table in own.items()}
     tables["pairs"] = SideBySide({name: tables[f"{name}/train"] for name in names}, f"{config['name']}, pairs")
@@ -181,22 +183,40 @@ def _check(parts, names) -> None:
                 raise InputError(f"{part}: expected the same labels of {names[0]} and {names[1]}, found others")
 
 
-def fit(table: Table, kind: str) -> dict[str, np.ndarray]:
-    """What `normalised` needs, from a training table; {'pixels': their shape} where items are pixels."""
-    shape = table.columns["features"]
-    if len(shape.shape) > 1:
-        return {"pixels": np.array(shape.shape)}
-    read = table.read(np.arange(len(table)), ["features"])["features"]
-    return fit_normalisation(ArrayTable(table.name, {"frames": read.astype(np.float32)[:, None]}), kind)
+def fit(table: Table, vectors: str, pixels: str) -> dict[str, np.ndarray]:
+    """What `normalised` needs, from a training table and the kind of normalisation of its vectors or its pixels.
+
+    Of pixels also their shape, as `pixels`; that alone where they stay as they are. A pixel's place is a dimension, an
+    item a clip of one frame: 'centre' takes the mean picture or clip away.
+    """
+    shape = table.columns["features"].shape
+    if len(shape) == 1:
+        return fit_normalisation(Transformed(table, _flat, "features"), vectors, column="features")
+    kept = {"pixels": np.array(shape)}
+    if pixels == "none":
+        return kept
+    return kept | fit_normalisation(Transformed(table, _flat, "features"), pixels, column="features")
 
 
 def normalised(table: Table, fitted: Mapping[str, np.ndarray]) -> Table:
-    """Vectors in memory, shifted and scaled; pixels as they are, wherever they are."""
-    if "pixels" in fitted:
+    """Vectors in memory, shifted and scaled; pixels wherever they are, shifted and scaled as they are read, or not."""
+    if "shift" not in fitted:
         return table
-    read = table.read(np.arange(len(table)), ["features", "labels"])
-    features = np.asarray(normalise(read["features"][:, None], **fitted))[:, 0]
-    return ArrayTable(table.name, {"features": features, "labels": read["labels"]})
+    done = Transformed(table, functools.partial(normalised_items, fitted=fitted), "features")
+    return done if "pixels" in fitted else resident(done)
+
+
+def normalised_items(items: np.ndarray, fitted: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Vectors [B, C] or pixels [B, ...] in float32, by what `fit` returned; pixels as they are if it has no shift."""
+    if "shift" not in fitted:
+        return items
+    given = {name: value for name, value in fitted.items() if name != "pixels"}
+    return normalise(_flat(items), **given).reshape(items.shape)
+
+
+def _flat(items: np.ndarray) -> np.ndarray:
+    """[B, ...] -> [B, 1, C]: each item a clip of one frame."""
+    return items.reshape(len(items), 1, -1)
 
 
 def _tasks(names, parts, fold) -> tuple[Task, ...]:

@@ -305,21 +305,21 @@ class SideBySide:
 
 
 class Transformed:
-    """A table whose `frames` pass through a pure function of blocks, [R, T, C] -> [R, T', C'], as they are read."""
+    """A table one of whose columns passes through a pure function of blocks, [R, ...] -> [R, ...], as it is read."""
 
-    def __init__(self, table: Table, function: Callable[[np.ndarray], np.ndarray]):
-        self.table, self.function, self.name = table, function, table.name
-        stored = table.columns["frames"]
+    def __init__(self, table: Table, function: Callable[[np.ndarray], np.ndarray], column: str = "frames"):
+        self.table, self.function, self.name, self.column = table, function, table.name, column
+        stored = table.columns[column]
         after = jax.eval_shape(function, jax.ShapeDtypeStruct((1, *stored.shape), stored.dtype))
-        self.columns = dict(table.columns) | {"frames": jax.ShapeDtypeStruct(after.shape[1:], after.dtype)}
+        self.columns = dict(table.columns) | {column: jax.ShapeDtypeStruct(after.shape[1:], after.dtype)}
 
     def __len__(self) -> int:
         return len(self.table)
 
     def read(self, rows: np.ndarray, columns: Sequence[str]) -> dict[str, np.ndarray]:
         block = self.table.read(rows, columns)
-        if "frames" in block:
-            block["frames"] = np.asarray(self.function(block["frames"]))
+        if self.column in block:
+            block[self.column] = np.asarray(self.function(block[self.column]))
         return block
 
     map = stream
