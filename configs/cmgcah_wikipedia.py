@@ -21,4 +21,5 @@ def get_config():
     config.hyper.batch = 32
     config.hyper.iterations = 40
     config.hyper.learning_rate = 3e-4
+    config.hyper.beta = 0.01  # the paper's 1e-4 lets the codes of a medium share an offset, opposite to the other's
     return config

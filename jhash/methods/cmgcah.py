@@ -59,7 +59,7 @@ class Method:
     fusion: str = "fixed"  # [image part, text part] on both sides, for the alignment is shared; 'printed': Eq 7's order
     # losses
     alpha: float = 0.01  # between the media
-    beta: float = 0.0001  # within a medium
+    beta: float = 0.0001  # within a medium; too little where few pairs are similar, see BUILD_NOTES.md
     gamma: float = 0.01  # quantisation
     delta: float = 0.1  # label prediction
     normalised: str = "rows"  # sums over all items, means over the batch; 'mean' over both; 'sum' as printed
