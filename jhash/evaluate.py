@@ -1,7 +1,11 @@
-"""A trained method → codes → scores; and a trained method of a workdir, ready to encode new items."""
+"""A trained method → codes → scores; and a trained method of a workdir, ready to encode new items.
+
+As a command it scores codes that are in files already, whoever made them: `jhash.given`.
+"""
 
 import functools
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,10 +20,11 @@ from jhash.data.load import prepared
 from jhash.data.pairs import normalised_items
 from jhash.data.source import ArrayTable
 from jhash.data.text import bag_of_words, load_vocabulary, save_vocabulary
+from jhash.given import evaluate_arrays as evaluate_arrays
+from jhash.given import main
 from jhash.train import read_past
 from jhash.types import InputError, Method, Past, Table
 
-POINTS = 100  # of a curve
 VOCABULARY = "vocabulary.json"
 
 
@@ -42,26 +47,6 @@ def score(
     rank = metrics.evaluate_vectors if method.real else metrics.evaluate_codes
     ties = "stable" if method.real and ties not in ("stable", "shuffled") else ties
     return rank(query, database, query_labels, database_labels, preset, ties=ties, **options)
-
-
-def curve(query, database, query_labels, database_labels) -> dict[str, list]:
-    """Precision and recall by rank, means over the queries that have relevant items, at up to POINTS ranks.
-
-    Codes ±1 [Q, K] and [N, K], labels 0/1. Returns `rank`, `precision` and `recall`, lists of numbers. Queries are
-    taken a block at a time, so that memory stays under about 200 MB.
-    """
-    items = len(database)
-    ranks = np.unique(np.geomspace(1, items, POINTS).astype(int))
-    block, counted = max(1, 10_000_000 // items), 0
-    precision, recall = np.zeros(len(ranks)), np.zeros(len(ranks))
-    for start in range(0, len(query), block):
-        rows = slice(start, start + block)
-        found = metrics.precision_recall_curve(query[rows], database, query_labels[rows], database_labels, by="rank")
-        precision += found.precision[:, ranks - 1].sum(axis=0)
-        recall += found.recall[:, ranks - 1].sum(axis=0)
-        counted += len(found.queries)
-    means = {"precision": precision / max(counted, 1), "recall": recall / max(counted, 1)}
-    return {"rank": ranks.tolist()} | {name: np.round(values, 6).tolist() for name, values in means.items()}
 
 
 def save_codes(folder: Path, codes: Mapping[str, np.ndarray]) -> None:
@@ -182,3 +167,7 @@ def load_model(workdir: str | Path, seed: int = 0, method: str | None = None) ->
     vocabulary = load_vocabulary(workdir / VOCABULARY) if (workdir / VOCABULARY).is_file() else ()
     frames = 0 if "modalities" in config else config.data.frames
     return Model(built, past, frames, normalisation, vocabulary)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

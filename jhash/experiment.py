@@ -9,11 +9,12 @@ from ml_collections import ConfigDict
 
 from jhash import gallery, library, plot, report, scan, train
 from jhash.config import baseline, is_paired, method_of
+from jhash.curves import curve
 from jhash.data.dataset import Dataset, Task
 from jhash.data.load import complete, load_dataset
 from jhash.data.pairs import PAIRS, load_pairs
 from jhash.data.streams import Known, load_streams
-from jhash.evaluate import curve, encode, labels_of, require_labels, save_codes, save_preparation, score
+from jhash.evaluate import encode, labels_of, require_labels, save_codes, save_preparation, score
 from jhash.journal import Journal
 from jhash.library import Library
 from jhash.parallel import count, memory_gb

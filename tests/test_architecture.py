@@ -32,7 +32,9 @@ ALLOWED = {
     "measures": set(),
     "metrics": {"hamming", "measures"},
     "config": {"data", "methods"},
-    "evaluate": {"metrics", "config", "data", "train", "steps", "parallel"},
+    "curves": {"metrics"},
+    "given": {"curves", "data", "measures", "metrics", "plot", "report", "workdir"},
+    "evaluate": {"metrics", "config", "data", "given", "train", "steps", "parallel"},
     "gallery": {"hamming", "measures", "data"},
     "report": {"metrics", "intervals"},
     "plot": set(),
@@ -42,6 +44,7 @@ ALLOWED = {
     "experiment": {
         *(
             "config",
+            "curves",
             "data",
             "evaluate",
             "gallery",
