@@ -172,13 +172,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--database", required=True, metavar="FILE", help="codes of the items searched")
     parser.add_argument("--query-labels", required=True, metavar="FILE")
     parser.add_argument("--database-labels", required=True, metavar="FILE", help="class numbers are matched by value")
-    parser.add_argument(
-        *("--preset",),
-        required=True,
-        action="append",
-        metavar="NAME",
-        help=f"{', '.join(measures.PRESETS)}; repeatable",
-    )
+    known = f"{', '.join(measures.PRESETS)}; repeatable"
+    parser.add_argument("--preset", required=True, action="append", metavar="NAME", help=known)
     parser.add_argument("--ties", metavar="RULE", help="stable, shuffled, expected, optimistic or pessimistic")
     parser.add_argument("--cutoffs", metavar="K,K,all", help="other cut-offs of mAP than the preset's")
     parser.add_argument("--precision-at", metavar="K,K", help="ranks at which to give precision")

@@ -199,6 +199,7 @@ REFUSED = {
     "a method of streams": (lambda file: describe("she", "fashion"), "a method of pairs for fashion, found 'she'"),
     "three media": (of_pairs("dsmhn", modalities=("image", "text", "vectors")), "two different media, found"),
     "validation": (of_pairs("dsmhn", select="validation"), "config.data.validation: expected a share above 0"),
+    "a kind of pixels": (lambda file: asked(file, "dsmhn", pixels="center"), "data.pixels: expected one of none"),
     "a large batch": (of_pairs("cmgcah", modalities=("vectors", "text"), hyper={"batch": 64}), "there are only 48"),
     "pixels without a backbone": (of_pairs("cmgcah"), r"image has items \[6, 6, 3\]; expected one of"),
     "an unknown baseline": (of_pairs("dsmhn", ("itc",)), "found 'itc' .did you mean 'itq'"),

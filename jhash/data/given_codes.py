@@ -155,10 +155,10 @@ def _signs(stored: Stored, form: str, bits: int | None, bit_order: str) -> np.nd
 
 def _doubt(stored: Stored, form: str, bits: int | None) -> str:
     """What an ambiguous array could be as well."""
+    if form != BYTES or bits is not None:
+        return ""
     width = 8 * stored.array.shape[1]
-    return (
-        f" (could be {width} packed bits: say so by bits {width}, or packed)" if form == BYTES and bits is None else ""
-    )
+    return f" (could be {width} packed bits: say so by bits {width}, or packed)"
 
 
 # ---- labels

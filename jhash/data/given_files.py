@@ -19,16 +19,8 @@ from jhash.types import InputError
 
 ENDINGS = (".npy", ".npz", ".mat", ".h5", ".hdf5")
 NUMBERS = 2**31  # in one array of a packed file, which could unpack to any size: 33 million codes of 64 bits
-NO_NUMBERS = (
-    "char",
-    "cell",
-    "struct",
-    "object",
-    "function",
-    "function_handle",
-    "opaque",
-    "unknown",
-)  # MATLAB's classes
+# MATLAB's classes
+NO_NUMBERS = ("char", "cell", "struct", "object", "function", "function_handle", "opaque", "unknown")
 
 Shape = tuple[int, ...]
 Source = np.ndarray | str | Path  # an array, or the name of its file

@@ -14,7 +14,7 @@ import numpy as np
 from jhash.data import media, pair_files, published_pairs, raw, samples, splits
 from jhash.data.dataset import Dataset, Task
 from jhash.data.source import SideBySide, Subset, Transformed, resident
-from jhash.features import fit_normalisation, normalise
+from jhash.features import KINDS, fit_normalisation, normalise
 from jhash.types import InputError, Table
 
 # dataset -> its media, two or more, of which a run takes two; () where files decide
@@ -188,10 +188,15 @@ def fit(table: Table, vectors: str, pixels: str) -> dict[str, np.ndarray]:
 
     Of pixels also their shape, as `pixels`; that alone where they stay as they are. A pixel's place is a dimension, an
     item a clip of one frame: 'centre' takes the mean picture or clip away.
+
+    Raises:
+        InputError: an unknown kind.
     """
     shape = table.columns["features"].shape
     if len(shape) == 1:
         return fit_normalisation(Transformed(table, _flat, "features"), vectors, column="features")
+    if pixels not in KINDS:
+        raise InputError(f"data.pixels: expected one of {', '.join(KINDS)}, found {pixels!r}.")
     kept = {"pixels": np.array(shape)}
     if pixels == "none":
         return kept
