@@ -1,10 +1,28 @@
-"""Precision against recall, thinned to as many points as a picture needs."""
+"""Precision against recall, at as many ranks as a picture needs."""
 
 import numpy as np
 
 from jhash import metrics
 
 POINTS = 100  # of a curve
+
+
+def task(items: int) -> metrics.Task:
+    """What to measure for a curve over rankings of this many items."""
+    ranks = tuple(np.unique(np.geomspace(1, items, POINTS).astype(int)).tolist())
+    return metrics.Task("trec", "expected", precision_ranks=ranks, recall_ranks=ranks)
+
+
+def points(measured: metrics.Scores) -> dict[str, list]:
+    """`rank`, `precision` and `recall`, lists of numbers, of what `task` measured.
+
+    They are means over the queries that have relevant items, and over all orders of equal distances.
+    """
+    means = measured.means()
+    ranks = [k for metric, k in means if metric == "recall"]
+    return {"rank": ranks} | {
+        name: [round(means[name, rank] or 0.0, 6) for rank in ranks] for name in ("precision", "recall")
+    }
 
 
 def curve(
@@ -14,23 +32,10 @@ def curve(
     database_labels: np.ndarray,
     self_rows: np.ndarray | None = None,
 ) -> dict[str, list]:
-    """Precision and recall by rank, means over the queries that have relevant items, at up to POINTS ranks.
+    """The `points` of codes ±1 [Q, K] and [N, K] with labels 0/1.
 
-    Codes ±1 [Q, K] and [N, K], labels 0/1; `self_rows` [Q] are the queries' own rows, removed from their rankings.
-    Returns `rank`, `precision` and `recall`, lists of numbers. Queries are taken a block at a time, so that memory
-    stays under about 200 MB.
+    `self_rows` [Q] are the queries' own rows, removed from their rankings.
     """
-    items = len(database) - (self_rows is not None)
-    ranks = np.unique(np.geomspace(1, items, POINTS).astype(int))
-    block, counted = max(1, 10_000_000 // items), 0
-    precision, recall = np.zeros(len(ranks)), np.zeros(len(ranks))
-    for start in range(0, len(query), block):
-        rows = slice(start, start + block)
-        own = None if self_rows is None else self_rows[rows]
-        given = query[rows], database, query_labels[rows], database_labels
-        found = metrics.precision_recall_curve(*given, by="rank", self_rows=own)
-        precision += found.precision[:, ranks - 1].sum(axis=0)
-        recall += found.recall[:, ranks - 1].sum(axis=0)
-        counted += len(found.queries)
-    means = {"precision": precision / max(counted, 1), "recall": recall / max(counted, 1)}
-    return {"rank": ranks.tolist()} | {name: np.round(values, 6).tolist() for name, values in means.items()}
+    asked = task(len(database) - (self_rows is not None))
+    given = query, database, query_labels, database_labels
+    return points(metrics.evaluate_tasks(*given, [asked], self_rows=self_rows)[0])

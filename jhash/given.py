@@ -26,7 +26,6 @@ from jhash.types import InputError
 from jhash.workdir import write_json
 
 FILES = ("results.json", "curves.json", "precision_recall.svg")
-CURVE_PAIRS = 200_000_000  # query-item pairs, about 20 to 40 seconds on two cores: a larger curve is left out
 
 
 class Evaluation(NamedTuple):
@@ -48,6 +47,7 @@ def evaluate_arrays(
     ties: str | None = None,
     cutoffs: Sequence[int | None] | None = None,
     precision_ranks: Sequence[int] = (),
+    ndcg_ranks: Sequence[int] = (),
     radii: Sequence[int] = (),
     self_rows: Source | None = None,
     seed: int = 0,
@@ -69,6 +69,7 @@ def evaluate_arrays(
         ties: another rule for ties than the presets'.
         cutoffs: other cut-offs than the presets'; None is the whole ranking.
         precision_ranks: ranks at which to give precision too.
+        ndcg_ranks: ranks at which to give NDCG too; see `measures.ndcg`.
         radii: radii within which to give precision and recall of a hash look-up.
         self_rows: [Q], from 0, the database rows that are the queries themselves, as an array or a file; 'same' where
             query and database are the same codes in the same order; None where no query is in the database.
@@ -96,10 +97,11 @@ def evaluate_arrays(
     removing = [preset for preset in presets if measures.PRESETS[preset].self_rule == "removed"]
     if say is not None and own is None and removing and np.array_equal(given.query, given.database):
         say(f"query and database are the same codes, and {removing[0]} keeps each query: self rows 'same' removes it")
-    asked = {"ties": ties, "cutoffs": cutoffs, "precision_ranks": precision_ranks, "radii": radii}
-    rows, scores = [], {}
+    asked = {"precision_ranks": precision_ranks, "ndcg_ranks": ndcg_ranks, "radii": radii}
+    tasks = [metrics.Task(preset, ties, cutoffs, **asked) for preset in presets]
+    scores = dict(zip(presets, metrics.evaluate_tasks(*given, tasks, self_rows=own, seed=seed), strict=True))
+    rows = []
     for preset in presets:
-        scores[preset] = metrics.evaluate_codes(*given, preset, self_rows=own, seed=seed, **asked)
         rows += report.results(
             scores[preset],
             method=method,
@@ -126,15 +128,14 @@ def _own_rows(self_rows: Source | None, given: Given) -> np.ndarray | None:
 
 
 def write(workdir: Path, evaluation: Evaluation) -> list[str]:
-    """Writes results.json and, where it is quick and anything was found, curves.json and its picture; their names.
+    """Writes results.json and, where anything was found, curves.json and its picture; their names.
 
     What an earlier evaluation left there goes first. Raises InputError: the folder can't be written.
     """
     given, row = evaluation.given, evaluation.rows[0]
     found = any(one["value"] for one in evaluation.rows)
-    drawn = found and len(given.query) * len(given.database) <= CURVE_PAIRS
     names = {field: row[field] for field in ("dataset", "method", "seed", "query", "database")}
-    curves = [names | curve(*given, evaluation.self_rows)] if drawn else []
+    curves = [names | curve(*given, evaluation.self_rows)] if found else []
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         for name in FILES:
@@ -177,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ties", metavar="RULE", help="stable, shuffled, expected, optimistic or pessimistic")
     parser.add_argument("--cutoffs", metavar="K,K,all", help="other cut-offs of mAP than the preset's")
     parser.add_argument("--precision-at", metavar="K,K", help="ranks at which to give precision")
+    parser.add_argument("--ndcg-at", metavar="K,K", help="ranks at which to give NDCG by the number of labels shared")
     parser.add_argument("--radii", metavar="R,R", help="radii of hash look-ups")
     parser.add_argument("--self-rows", metavar="FILE", help="each query's own database row, from 0; or: same")
     parser.add_argument("--seed", type=int, default=0, help="of ties shuffled")
@@ -213,6 +215,7 @@ def _evaluate(options: argparse.Namespace, say: Callable[[str], None]) -> Evalua
         ties=options.ties,
         cutoffs=_numbers("--cutoffs", options.cutoffs),
         precision_ranks=_numbers("--precision-at", options.precision_at) or (),
+        ndcg_ranks=_numbers("--ndcg-at", options.ndcg_at) or (),
         radii=_numbers("--radii", options.radii) or (),
         self_rows=options.self_rows,
         seed=options.seed,
@@ -243,7 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
     columns = sorted(dict.fromkeys((row["metric"], row["k"]) for row in evaluation.rows), key=lambda it: it[0] != "map")
     print("\n" + report.table(evaluation.rows, columns=columns))
     if written:
-        without = "" if len(written) > 1 else f" No curve: nothing was found, or there are over {CURVE_PAIRS:,} pairs."
+        without = "" if len(written) > 1 else " No curve: nothing was found."
         print(f"{options.workdir}: {', '.join(written)}.{without}")
     return 0
 

@@ -1,10 +1,12 @@
-"""Hamming distances between packed codes: in blocks, counted, and the exact nearest items.
+"""Hamming distances between packed codes: counted by XOR and population count, the exact nearest items, the items near.
 
 Codes lie word-major here, [words, N] of uint8: one XOR then runs over consecutive items, and the counts add up in the
-narrowest integer that can hold them.
+narrowest integer that can hold them. Distances come from the devices in blocks. On a CPU NumPy selects from them:
+XLA's own top-k and sort take 50 times as long there.
 """
 
 import functools
+from collections.abc import Iterator
 
 import chex
 import jax
@@ -12,16 +14,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jhash import codes
+from jhash import parallel
+from jhash.nearest import Nearest, ordered_bits
 from jhash.types import Array
 
-PAIRS = 2**23  # query-item pairs in a block: about 30 bytes a pair at the worst, so 250 MB
+PAIRS = 2**22  # query-item pairs in a block: 1 byte each, or 2 above 255 bits, and as much again to compare them
+QUERIES = 256  # in a block, while the database is long: its codes are then read once for all of them
 
 
 def lay_out(signs: np.ndarray) -> np.ndarray:
-    """Codes of ±1 (or labels of 0/1) [N, K] -> word-major bits [ceil(K / 8), N] of uint8."""
+    """Codes of ±1 (or labels of 0/1) [N, K] -> word-major bits [ceil(K / 8), N] of uint8.
+
+    Bit j of word w is entry 8w + j, as `codes.pack` has it.
+    """
     chex.assert_rank(signs, 2)
-    return np.ascontiguousarray(np.asarray(codes.pack(signs)).T)
+    items, bits = np.shape(signs)
+    words = np.empty((-(-bits // 8), items), np.uint8)
+    for rows in blocks(items, 2**16):
+        words[:, rows] = np.packbits(np.asarray(signs[rows]) > 0, axis=1, bitorder="little").T
+    return words
 
 
 @functools.partial(jax.jit, static_argnames="bits")
@@ -35,12 +46,71 @@ def distances(queries: np.ndarray, database: np.ndarray, bits: int) -> Array:
 
 
 @jax.jit
-def share_a_bit(queries: np.ndarray, database: np.ndarray) -> Array:
-    """Whether each pair has a bit set in both: word-major [W, Q] and [W, N] -> bool [Q, N]. Relevance by labels."""
+def shared_bits(queries: np.ndarray, database: np.ndarray) -> Array:
+    """Bits set in both of each pair: word-major [W, Q] and [W, N] -> [Q, N] of uint16. Labels in common."""
     chex.assert_rank([queries, database], 2)
     chex.assert_equal_shape([queries, database], dims=0)
     words = zip(queries, database, strict=True)
-    return functools.reduce(jnp.bitwise_or, [q[:, None] & d[None, :] for q, d in words]) != 0
+    return sum(lax.population_count(q[:, None] & d[None, :]).astype(jnp.uint16) for q, d in words)
+
+
+def top_k(
+    queries: np.ndarray, database: np.ndarray, bits: int, k: int, *, pairs: int = PAIRS
+) -> tuple[np.ndarray, np.ndarray]:
+    """The exact k nearest items of each query, equal distances by the lowest row.
+
+    Args:
+        queries: word-major [W, Q], from `lay_out`.
+        database: word-major [W, N]; may be memory-mapped.
+        bits: K.
+        k: at most N.
+        pairs: query-item pairs held at a time, 3 bytes each at the most, and 8 bytes for each of the results.
+
+    Returns:
+        (distances [Q, k] in int64, rows [Q, k] in int64), nearest first.
+    """
+    chex.assert_rank([queries, database], 2)
+    items = database.shape[1]
+    if not 0 < k <= items:
+        raise ValueError(f"k = {k}: expected 1 to {items}, the items in the database")
+    select = _top_k_on_host if jax.default_backend() == "cpu" else _top_k_on_device
+
+    def share(asked):
+        distances, rows = select(queries[:, asked], database, bits, k, pairs)
+        return {"distances": distances, "rows": rows}
+
+    found = parallel.over_processes(queries.shape[1], share)
+    return found["distances"], found["rows"]
+
+
+def within(
+    queries: np.ndarray, database: np.ndarray, bits: int, radius: int, *, pairs: int = PAIRS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All items within a radius of each query, nearest first, equal distances by the lowest row.
+
+    Args:
+        queries: word-major [W, Q], from `lay_out`.
+        database: word-major [W, N]; may be memory-mapped.
+        bits: K.
+        radius: the largest distance, from 0.
+        pairs: query-item pairs held at a time.
+
+    Returns:
+        (offsets [Q + 1], distances [M], rows [M]), all int64: query q found entries offsets[q] to offsets[q + 1].
+    """
+    chex.assert_rank([queries, database], 2)
+    if radius < 0:
+        raise ValueError(f"radius = {radius}: expected a number from 0 up")
+    parts = [[np.empty(0, np.int64)] for _ in range(3)]
+    for rows, columns, values in _walk(queries, database, bits, pairs):
+        near = np.flatnonzero(values <= radius)
+        query, column = np.divmod(near, values.shape[1])
+        for part, new in zip(parts, (query + rows.start, values.ravel()[near], column + columns.start), strict=True):
+            part.append(new.astype(np.int64))
+    query, distance, row = (np.concatenate(part) for part in parts)
+    order = np.lexsort((row, distance, query))
+    offsets = np.searchsorted(query[order], np.arange(queries.shape[1] + 1))
+    return offsets, distance[order], row[order]
 
 
 def smallest(values: np.ndarray, k: int) -> np.ndarray:
@@ -51,60 +121,30 @@ def smallest(values: np.ndarray, k: int) -> np.ndarray:
         k: at most N; N sorts whole rows.
 
     Returns:
-        [Q, k] of uint32 or uint64. Value and column are sorted as one integer: 32 bits wide where both fit.
+        [Q, k] of int64.
     """
     chex.assert_rank(values, 2)
     if values.dtype == np.float32:
-        values = _ordered_bits(values)
-    columns = values.shape[1]
-    column_bits = max(1, (columns - 1).bit_length())
-    key = np.uint32 if 8 * values.dtype.itemsize + column_bits <= 32 else np.uint64
-    keys = values.astype(key)
-    keys <<= key(column_bits)
-    keys |= np.arange(columns, dtype=key)[None, :]
-    return _first(keys, k) & key(2**column_bits - 1)
+        values = ordered_bits(values)
+    if k == values.shape[1]:
+        return np.argsort(values, axis=1, kind="stable")
+    nearest = Nearest(len(values), k, values.shape[1], 8 * values.dtype.itemsize, is_width=True)
+    nearest.add(values, 0)
+    return nearest.result()[1]
 
 
-def top_k(
-    queries: np.ndarray, database: np.ndarray, bits: int, k: int, *, pairs: int = PAIRS
-) -> tuple[np.ndarray, np.ndarray]:
-    """The exact k nearest items of each query, equal distances by the lowest row.
-
-    Args:
-        queries: word-major [W, Q], from `lay_out`.
-        database: word-major [W, N].
-        bits: K.
-        k: at most N.
-        pairs: query-item pairs held at a time.
-
-    Returns:
-        (distances [Q, k] in int64, rows [Q, k] in int64), nearest first.
-    """
-    chex.assert_rank([queries, database], 2)
-    count, items = queries.shape[1], database.shape[1]
-    if not 0 < k <= items:
-        raise ValueError(f"k = {k}: expected 1 to {items}, the items in the database")
-    width = min(items, max(k, pairs))
-    key, shift = (np.uint32, 24) if items <= 2**24 and bits <= 255 else (np.uint64, 40)
-    nearest = np.empty((count, k), key)
-    for rows in blocks(count, max(1, pairs // width)):
-        best = np.empty((rows.stop - rows.start, 0), key)
-        for columns in blocks(items, width):
-            keys = np.asarray(distances(queries[:, rows], database[:, columns], bits)).astype(key)
-            keys <<= key(shift)
-            keys |= np.arange(columns.start, columns.stop, dtype=key)[None, :]
-            best = np.concatenate([best, _first(keys, min(k, keys.shape[1]))], axis=1)
-        nearest[rows] = _first(best, k)
-    return (nearest >> key(shift)).astype(np.int64), (nearest & key(2**shift - 1)).astype(np.int64)
-
-
-def histogram(values: np.ndarray, bits: int, counted: np.ndarray | None = None) -> np.ndarray:
-    """How many items lie at each distance: [Q, N] of 0..K -> [Q, K + 1] in int64, of those `counted` [Q, N] alone."""
+def histogram(values: np.ndarray, bins: int) -> np.ndarray:
+    """How often each whole number 0..bins - 1 occurs in each row: [Q, N] of uint8 or uint16 -> [Q, bins] in int64."""
     chex.assert_rank(values, 2)
-    rows, bins = values.shape[0], bits + 1
-    flat = values + bins * np.arange(rows, dtype=np.int64)[:, None]
-    flat = flat.ravel() if counted is None else flat[counted]
-    return np.bincount(flat, minlength=rows * bins).reshape(rows, bins)
+    if values.dtype != np.uint8:
+        return np.stack([np.bincount(row, minlength=bins) for row in values])
+    # NumPy sorts bytes by counting them, and unlike bincount it leaves the other threads alone meanwhile
+    edges = np.arange(min(bins, 256), dtype=np.uint8)
+    starts = np.empty((len(values), bins + 1), np.int64)
+    starts[:, len(edges) :] = values.shape[1]
+    for start, row in zip(starts, np.sort(values, axis=1, kind="stable"), strict=True):
+        start[: len(edges)] = np.searchsorted(row, edges)
+    return np.diff(starts, axis=1)
 
 
 def blocks(count: int, size: int) -> list[slice]:
@@ -112,14 +152,71 @@ def blocks(count: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def _first(keys, k):
-    """The k smallest keys of each row in order. lax.top_k takes 50 times as long on a CPU."""
-    if k < keys.shape[1]:
-        keys = np.partition(keys, k - 1, axis=1)[:, :k]
-    return np.sort(keys, axis=1)
+def _top_k_on_host(queries, database, bits, k, pairs):
+    found = [(np.empty((0, k), np.int64),) * 2]
+    items, nearest = database.shape[1], None
+    for rows, columns, values in _walk(queries, database, bits, pairs):
+        if columns.start == 0:
+            nearest = Nearest(rows.stop - rows.start, k, items, bits)
+        nearest.add(values, columns.start)
+        if columns.stop == items:
+            found.append(nearest.result())
+    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
 
 
-def _ordered_bits(values):
-    """float32 -> uint32 in the same order: negative numbers run backwards as bits, and -0 equals 0."""
-    bits = (values + np.float32(0)).view(np.uint32)
-    return np.where(bits >> 31, ~bits, bits | np.uint32(2**31))
+def _top_k_on_device(queries, database, bits, k, pairs):
+    """With keys selected where the distances are; the blocks' best are merged on the host."""
+    count, items = queries.shape[1], database.shape[1]
+    high = max(1, min(count, QUERIES))
+    wide = min(items, 2**20, max(k, pairs // high))
+    asked = [parallel.last_axis(_filled(queries[:, rows], _rounded(high))) for rows in blocks(count, high)]
+    best = [Nearest(rows.stop - rows.start, k, items, bits) for rows in blocks(count, high)]
+    for columns in blocks(items, wide):
+        words, number = _filled(database[:, columns], _rounded(wide)), columns.stop - columns.start
+        for one, nearest in zip(asked, best, strict=True):
+            value, place = _select(one, words, number, bits, min(k, wide))
+            held = slice(0, min(k, number))
+            nearest.add_sorted(*(np.asarray(part)[: nearest.rows, held] for part in (value, place)), columns.start)
+    found = [(np.empty((0, k), np.int64),) * 2, *(one.result() for one in best)]
+    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
+
+
+def _walk(queries, database, bits, pairs) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Blocks of distances, row by row: (queries, items, [q, n]). The next block is under way while one is used."""
+    count, items = queries.shape[1], database.shape[1]
+    if not count or not items:
+        return
+    high = min(count, QUERIES, max(1, pairs // min(items, 2**12)))
+    wide = min(items, max(1, pairs // high))
+    ahead = None
+    for rows in blocks(count, high):
+        asked = parallel.last_axis(_filled(queries[:, rows], _rounded(high)))
+        for columns in blocks(items, wide):
+            following = rows, columns, distances(asked, _filled(database[:, columns], _rounded(wide)), bits)
+            if ahead is not None:
+                yield _cut(*ahead)
+            ahead = following
+    yield _cut(*ahead)
+
+
+def _cut(rows, columns, values):
+    return rows, columns, np.asarray(values)[: rows.stop - rows.start, : columns.stop - columns.start]
+
+
+def _rounded(size):
+    """A few sizes of blocks for all sizes of input: each new one takes XLA a moment to compile."""
+    return -(-size // 4096) * 4096 if size > 4096 else 1 << (size - 1).bit_length()
+
+
+def _filled(words, size):
+    return words if words.shape[1] == size else np.pad(words, ((0, 0), (0, size - words.shape[1])))
+
+
+@functools.partial(jax.jit, static_argnames=("bits", "k"))
+def _select(queries, database, number, bits, k):
+    """(distances, places) of the k nearest of the first `number` items, [Q, k] each. At most 2^20 items."""
+    places = jnp.arange(database.shape[1])[None, :]
+    keys = distances(queries, database, bits).astype(jnp.int32) << 20 | places
+    keys = jnp.where(places < number, keys, jnp.iinfo(jnp.int32).max)
+    keys = -lax.top_k(-keys, k)[0]
+    return keys >> 20, keys & (2**20 - 1)

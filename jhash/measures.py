@@ -5,6 +5,7 @@ without its preset and its rule for ties.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import chex
@@ -87,19 +88,30 @@ def average_precision(
         divisor: see `Protocol`. Where it is 0 the result is 0.
     """
     chex.assert_rank([ranked, relevant], [2, 1])
-    count = len(ranked)
-    queries, ranks = np.nonzero(ranked)
-    ranks += 1
-    found = np.bincount(queries, minlength=count)
-    nth = np.arange(1, len(queries) + 1) - np.repeat(np.cumsum(found) - found, found)  # the nth hit of its query
+    result = np.zeros((len(ranked), len(cutoffs)))
+    few = max(1, 2**15 // max(1, ranked.shape[1]))  # rows whose numbers stay in the processor's cache
+    for start in range(0, len(ranked), few):
+        rows = slice(start, start + few)
+        result[rows] = _average_precision(ranked[rows], relevant[rows], cutoffs, divisor)
+    return result
+
+
+def _average_precision(ranked, relevant, cutoffs, divisor):
+    depth = ranked.shape[1]
+    found = np.array([np.count_nonzero(row) for row in ranked])
+    ends = np.cumsum(found)
+    starts = np.repeat(ends - found, found)
+    nth = np.arange(1, len(starts) + 1) - starts  # the nth hit of its query
+    ranks = np.flatnonzero(ranked) - np.repeat(np.arange(len(ranked)) * depth, found) + 1
     precision = nth / ranks
-    result = np.zeros((count, len(cutoffs)))
+    result = np.zeros((len(ranked), len(cutoffs)))
     for column, k in enumerate(cutoffs):
-        limit = ranked.shape[1] if k is None else k
-        inside = (nth if divisor == "first_relevant" else ranks) <= limit
-        total = np.bincount(queries, weights=precision * inside, minlength=count)
-        hits = np.bincount(queries, weights=inside, minlength=count)
-        result[:, column] = _ratio(total, _divisor(divisor, k, hits, relevant))
+        kept, hits = precision, found
+        if k is not None and k < depth:
+            inside = (nth if divisor == "first_relevant" else ranks) <= k
+            kept = precision * inside
+            hits = _sums(inside.astype(np.int64), found)
+        result[:, column] = _ratio(_sums(kept, found), _divisor(divisor, k, hits, relevant))
     return result
 
 
@@ -122,7 +134,7 @@ def expected_average_precision(
     chex.assert_equal_shape([counts, hits])
     nearer, nearer_hits = np.cumsum(counts, axis=1) - counts, np.cumsum(hits, axis=1) - hits
     items, relevant = counts.sum(axis=1), hits.sum(axis=1)
-    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, items.max(initial=0) + 1))])
+    harmonic = _harmonic(int(items.max(initial=0)))
     share = _ratio(hits, counts)
     slope = np.where(hits > 0, _ratio(hits - 1, counts - 1), 0)
     result = np.zeros((len(counts), len(cutoffs)))
@@ -134,17 +146,34 @@ def expected_average_precision(
     return result
 
 
+def hits_at(ranked: np.ndarray, ranks: Sequence[int]) -> np.ndarray:
+    """The relevant items among the first k of each ranking, [Q, len(ranks)], from bool [Q, D]."""
+    chex.assert_rank(ranked, 2)
+    if not len(ranks) or not ranked.shape[1]:
+        return np.zeros((len(ranked), len(ranks)), np.int64)
+    return np.cumsum(ranked, axis=1)[:, np.minimum(ranks, ranked.shape[1]) - 1]
+
+
+def expected_hits_at(counts: np.ndarray, hits: np.ndarray, ranks: Sequence[int]) -> np.ndarray:
+    """The mean of `hits_at` over all orders of equal distances, [Q, len(ranks)], from histograms [Q, K + 1]."""
+    chex.assert_rank([counts, hits], 2)
+    chex.assert_equal_shape([counts, hits])
+    if not len(ranks):
+        return np.zeros((len(counts), 0))
+    start = np.zeros((len(counts), 1), np.int64)
+    up_to, found = (np.concatenate([start, np.cumsum(part, axis=1)], axis=1) for part in (counts, hits))
+    # within a tie the relevant items found grow evenly with the rank
+    return np.stack([np.interp(ranks, *row) for row in zip(up_to, found, strict=True)])
+
+
 def precision_at(ranked: np.ndarray, k: int) -> np.ndarray:
     """The share of relevant items among the first k, [Q], from bool [Q, D]; always divided by k."""
-    chex.assert_rank(ranked, 2)
-    return ranked[:, :k].sum(axis=1) / k
+    return hits_at(ranked, [k])[:, 0] / k
 
 
-def expected_precision_at(counts: np.ndarray, hits: np.ndarray, k: int) -> np.ndarray:
-    """The mean of precision at k over all orders of equal distances, [Q], from histograms [Q, K + 1]."""
-    chex.assert_equal_shape([counts, hits])
-    taken = np.clip(k - (np.cumsum(counts, axis=1) - counts), 0, counts)
-    return (_ratio(hits, counts) * taken).sum(axis=1) / k
+def recall(found: np.ndarray, relevant: np.ndarray) -> np.ndarray:
+    """The share of the relevant items that was found; 0 where nothing is relevant."""
+    return _ratio(found, relevant)
 
 
 def within_radius(counts: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -159,11 +188,65 @@ def within_radius(counts: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.
     return _ratio(found, np.cumsum(counts, axis=1)), _ratio(found, found[:, -1:])
 
 
-def within_rank(ranked: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall at each rank 1..D, both [Q, D], from bool [Q, D] and the relevant items [Q]."""
-    chex.assert_rank([ranked, relevant], [2, 1])
-    found = np.cumsum(ranked, axis=1)
-    return found / np.arange(1, ranked.shape[1] + 1)[None, :], _ratio(found, relevant[:, None])
+def ndcg(gains: np.ndarray, gain_counts: np.ndarray, k: int) -> np.ndarray:
+    """Normalised discounted cumulative gain at k, [Q]: an item that shares g labels gains 2^g - 1 / log2(1 + rank).
+
+    It is divided by the same sum of the best possible ranking (Järvelin and Kekäläinen 2002, with the exponential gain
+    that the hashing programs use); 0 where no item shares a label.
+
+    Args:
+        gains: [Q, D] labels shared with the item at each rank, D at least k or the whole database.
+        gain_counts: [Q, G + 1] items of the database that share 0..G labels.
+        k: the last rank that counts.
+    """
+    chex.assert_rank([gains, gain_counts], 2)
+    found = (2.0 ** gains[:, :k] - 1) @ _discounts(min(k, gains.shape[1]))
+    return _ratio(found, _ideal(gain_counts, k))
+
+
+def expected_ndcg(counts: np.ndarray, gain_sums: np.ndarray, gain_counts: np.ndarray, k: int) -> np.ndarray:
+    """The mean of `ndcg` at k over all orders of equal distances, [Q].
+
+    Args:
+        counts: [Q, K + 1] items at each distance.
+        gain_sums: [Q, K + 1] sums of their 2^g - 1.
+        gain_counts: [Q, G + 1] items of the database that share 0..G labels.
+        k: the last rank that counts.
+    """
+    chex.assert_equal_shape([counts, gain_sums])
+    up_to = np.concatenate([np.zeros(1), np.cumsum(_discounts(min(k, int(counts.sum(axis=1).max(initial=0)))))])
+    edges = np.minimum(np.cumsum(counts, axis=1), len(up_to) - 1)
+    nearer = np.minimum(np.cumsum(counts, axis=1) - counts, len(up_to) - 1)
+    found = (_ratio(gain_sums, counts) * (up_to[edges] - up_to[nearer])).sum(axis=1)
+    return _ratio(found, _ideal(gain_counts, k))
+
+
+@functools.lru_cache(maxsize=8)
+def _harmonic(depth):
+    """[depth + 1], the sums 1 + 1/2 + ... + 1/n."""
+    return np.concatenate([np.zeros(1), np.cumsum(1 / np.arange(1, depth + 1))])
+
+
+def _discounts(depth):
+    return 1 / np.log2(np.arange(2, depth + 2))
+
+
+def _ideal(gain_counts, k):
+    """The discounted cumulative gain at k of the best ranking, [Q]: items of the largest gain first."""
+    falling = gain_counts[:, :0:-1]
+    up_to = np.concatenate([np.zeros(1), np.cumsum(_discounts(min(k, int(gain_counts.sum(axis=1).max(initial=0)))))])
+    edges = np.minimum(np.cumsum(falling, axis=1), len(up_to) - 1)
+    spans = np.diff(up_to[edges], axis=1, prepend=0)
+    return spans @ (2.0 ** np.arange(gain_counts.shape[1] - 1, 0, -1) - 1)
+
+
+def _sums(values, lengths):
+    """Sums of consecutive spans of the given lengths, which may be 0."""
+    total = np.zeros(len(lengths))
+    some = lengths > 0
+    if some.any():
+        total[some] = np.add.reduceat(values, (np.cumsum(lengths) - lengths)[some])
+    return total
 
 
 def _ratio(numerator, denominator):

@@ -1,24 +1,26 @@
 """From codes or vectors and labels to scores and curves, a block of queries at a time, in float64 NumPy.
 
-The protocols and the measures themselves are in `jhash.measures`.
+The protocols and the measures themselves are in `jhash.measures`, the blocks in `jhash.ranking`. Several processes of
+one JAX cluster share the queries, and each gets the whole result.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
-from jhash import hamming, measures
+from jhash import hamming, measures, parallel, ranking
 from jhash.types import InputError
 
 
 class Scores(NamedTuple):
     """Per-query values by (metric, k), ready for intervals over queries: (('map', 20), [S]).
 
-    Metrics are 'map' at a cut-off (None: the whole ranking), 'precision' at a rank, and 'lookup_precision' and
-    'lookup_recall' within a radius. Two methods scored on the same labels and preset have the same queries.
+    Metrics are 'map' at a cut-off (None: the whole ranking), 'precision', 'recall' and 'ndcg' at a rank, and
+    'lookup_precision' and 'lookup_recall' within a radius. Two methods scored on the same labels and preset have the
+    same queries.
     """
 
     preset: str
@@ -40,6 +42,18 @@ class Curve(NamedTuple):
     recall: np.ndarray  # [S, P]
 
 
+class Task(NamedTuple):
+    """A protocol, and what beside its average precision is asked for."""
+
+    preset: str  # a name in `measures.PRESETS`
+    ties: str | None = None  # another rule for ties than the preset's
+    cutoffs: Sequence[int | None] | None = None  # others than the preset's
+    precision_ranks: Sequence[int] = ()  # at which to give precision
+    recall_ranks: Sequence[int] = ()  # at which to give recall: 0 where nothing is relevant
+    ndcg_ranks: Sequence[int] = ()  # at which to give NDCG: not with ties 'optimistic' or 'pessimistic'
+    radii: Sequence[int] = ()  # within which to give precision (0 for an empty ball) and recall of a hash look-up
+
+
 def evaluate_codes(
     query_codes: np.ndarray,
     database_codes: np.ndarray,
@@ -47,44 +61,64 @@ def evaluate_codes(
     database_labels: np.ndarray,
     preset: str,
     *,
-    ties: str | None = None,
-    cutoffs: Sequence[int | None] | None = None,
     self_rows: np.ndarray | None = None,
-    precision_ranks: Sequence[int] = (),
-    radii: Sequence[int] = (),
     seed: int = 0,
+    pairs: int = hamming.PAIRS,
+    **asked: Any,
 ) -> Scores:
-    """Scores a ranking by Hamming distance. An item is relevant where it shares a label with the query.
+    """`evaluate_tasks` with the one task Task(preset, **asked)."""
+    given = query_codes, database_codes, query_labels, database_labels
+    return evaluate_tasks(*given, [Task(preset, **asked)], self_rows=self_rows, seed=seed, pairs=pairs)[0]
+
+
+def evaluate_tasks(
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+    tasks: Sequence[Task],
+    *,
+    self_rows: np.ndarray | None = None,
+    seed: int = 0,
+    pairs: int = hamming.PAIRS,
+) -> list[Scores]:
+    """Scores a ranking by Hamming distance, by each task. An item is relevant where it shares a label with the query.
+
+    Tasks that rank the same items in the same order are done in one pass over the distances.
 
     Args:
         query_codes: ±1 [Q, K].
         database_codes: ±1 [N, K].
         query_labels: 0/1 [Q, L], one or several a row.
         database_labels: 0/1 [N, L].
-        preset: a name in `measures.PRESETS`.
-        ties: another rule for ties than the preset's.
-        cutoffs: other cut-offs than the preset's.
+        tasks: what to measure.
         self_rows: [Q], the database row that is the query itself; None where no query is in the database. Only
             protocols that remove it look at it.
-        precision_ranks: ranks at which to give precision too.
-        radii: radii within which to give the precision (0 for an empty ball) and recall of a hash look-up.
         seed: of the permutation where ties are 'shuffled'.
+        pairs: query-item pairs held at a time by each of `ranking.WORKERS` threads, at least one query: 2 to 4 bytes
+            a pair, and 24 for the quarter of them where whole rankings are needed.
 
     Raises:
         InputError: for codes other than ±1, labels other than 0/1, shapes that don't agree, an unknown preset, ties
             'expected' where the order of ties would change the divisor.
     """
-    protocol = _protocol(preset, ties, cutoffs)
-    _check_at_least(1, precision_ranks=precision_ranks)
-    _check_at_least(0, radii=radii)
+    protocols = [_protocol(task) for task in tasks]
     query_codes, database_codes = _check_codes(query_codes, database_codes)
     _check_labels(query_codes, database_codes, query_labels, database_labels, self_rows)
-    if protocol.ties == "shuffled":
-        database_codes, database_labels, self_rows = _shuffle(database_codes, database_labels, self_rows, seed)
-    blocks = _code_blocks(query_codes, database_codes, query_labels, database_labels, self_rows, protocol)
-    items, bits = database_codes.shape
-    multi_label = _multi_label(query_labels, database_labels)
-    return _score(blocks, preset, protocol, bits, items, precision_ranks, radii, multi_label)
+    found = {}
+    passes = [(it.ties == "shuffled", it.self_rule == "removed" and self_rows is not None) for it in protocols]
+    for passing in dict.fromkeys(passes):
+        chosen = [place for place, one in enumerate(passes) if one == passing]
+        shuffled, removed = passing
+        database, labels, own = database_codes, database_labels, self_rows if removed else None
+        if shuffled:
+            database, labels, own = _shuffle(database, labels, own, seed)
+        whole = any(protocols[place].ties != "expected" and _ranks_all(protocols[place]) for place in chosen)
+        blocks = functools.partial(ranking.over_codes, pairs=pairs // 4 if whole else pairs)
+        measured = [(tasks[place], protocols[place]) for place in chosen]
+        scores = _scores(blocks, (query_codes, database, query_labels, labels, own), measured)
+        found |= dict(zip(chosen, scores, strict=True))
+    return [found[place] for place in range(len(tasks))]
 
 
 def evaluate_vectors(
@@ -98,6 +132,7 @@ def evaluate_vectors(
     cutoffs: Sequence[int | None] | None = None,
     self_rows: np.ndarray | None = None,
     precision_ranks: Sequence[int] = (),
+    ndcg_ranks: Sequence[int] = (),
     seed: int = 0,
 ) -> Scores:
     """Scores a ranking by cosine similarity of real vectors [Q, F] and [N, F], highest first; otherwise as codes.
@@ -105,22 +140,18 @@ def evaluate_vectors(
     A vector of zeros has similarity 0 to everything. Ties are 'stable' or 'shuffled': the other rules count equal
     distances, which real numbers hardly have.
     """
-    protocol = _protocol(preset, ties, cutoffs)
-    _check_at_least(1, precision_ranks=precision_ranks)
+    task = Task(preset, ties, cutoffs, precision_ranks, ndcg_ranks=ndcg_ranks)
+    protocol = _protocol(task)
     if protocol.ties not in ("stable", "shuffled"):
         raise InputError(f"ties of real vectors: expected 'stable' or 'shuffled', found {protocol.ties!r}.")
     queries, database = _unit(query_vectors, "query vectors"), _unit(database_vectors, "database vectors")
     _check_widths(queries, database, "vectors")
     _check_labels(queries, database, query_labels, database_labels, self_rows)
+    own = self_rows if protocol.self_rule == "removed" else None
     if protocol.ties == "shuffled":
-        database, database_labels, self_rows = _shuffle(database, database_labels, self_rows, seed)
-
-    def compare(rows):
-        return -(queries[rows] @ database.T)
-
-    blocks = _blocks(compare, query_labels, database_labels, self_rows, protocol)
-    multi_label = _multi_label(query_labels, database_labels)
-    return _score(blocks, preset, protocol, None, len(database), precision_ranks, (), multi_label)
+        database, database_labels, own = _shuffle(database, database_labels, own, seed)
+    given = queries, database, query_labels, database_labels, own
+    return _scores(ranking.over_vectors, given, [(task, protocol)])[0]
 
 
 def precision_recall_curve(
@@ -130,123 +161,127 @@ def precision_recall_curve(
     database_labels: np.ndarray,
     *,
     by: str,
-    depth: int | None = None,
+    ties: str = "stable",
+    ranks: Sequence[int] | None = None,
     self_rows: np.ndarray | None = None,
 ) -> Curve:
-    """Precision and recall by 'radius' 0..K (an empty ball has precision 0), or by 'rank' 1..depth with stable ties.
+    """Precision and recall by 'radius' 0..K (an empty ball has precision 0), or by 'rank'.
 
     Args:
         query_codes: ±1 [Q, K].
         database_codes: ±1 [N, K].
         query_labels: 0/1 [Q, L].
         database_labels: 0/1 [N, L].
-        by: 'radius' or 'rank'. By rank it keeps 16 bytes for each query and rank.
-        depth: the last rank; None is the whole ranking.
+        by: 'radius' or 'rank'.
+        ties: by rank, 'stable', or 'expected', the mean over all orders of equal distances, which is several times
+            quicker.
+        ranks: by rank, at which of them, from 1; None is every one. It keeps 16 bytes for each and each query.
         self_rows: [Q], the database rows that are the queries themselves, removed from their rankings; None keeps all.
     """
     if by not in ("radius", "rank"):
         raise InputError(f"curve by {by!r}: expected 'radius' or 'rank'.")
-    _check_at_least(1, depth=() if depth is None else (depth,))
+    if ties not in ("stable", "expected"):
+        raise InputError(f"curve with ties {ties!r}: expected 'stable' or 'expected'.")
     query_codes, database_codes = _check_codes(query_codes, database_codes)
     _check_labels(query_codes, database_codes, query_labels, database_labels, self_rows)
     bits, items = query_codes.shape[1], len(database_codes) - (self_rows is not None)
-    depth = items if depth is None else min(depth, items)
-    protocol = dataclasses.replace(measures.PRESETS["trec"], self_rule="kept" if self_rows is None else "removed")
-    parts = []
-    for block in _code_blocks(query_codes, database_codes, query_labels, database_labels, self_rows, protocol):
+    points = np.arange(bits + 1) if by == "radius" else np.arange(1, items + 1) if ranks is None else np.asarray(ranks)
+    if by == "rank" and (points.ndim != 1 or points.min(initial=1) < 1 or points.max(initial=1) > max(items, 1)):
+        raise InputError(f"ranks: expected whole numbers from 1 to the {items} items, found {ranks}.")
+
+    def work(block):
         if by == "radius":
-            precision, recall = measures.within_radius(*_histograms(block, bits))
+            precision, recall = measures.within_radius(*block.histograms)
+        elif ties == "expected":
+            precision, recall = _shares(measures.expected_hits_at(*block.histograms, points), points, block.relevant)
         else:
-            precision, recall = measures.within_rank(_ranked(block, "stable", depth), block.relevant)
-        parts.append((block.relevant, precision, recall))
-    relevant, precision, recall = (np.concatenate(part) for part in zip(*parts, strict=True))
-    points = np.arange(bits + 1) if by == "radius" else np.arange(1, depth + 1)
-    queries = np.flatnonzero(relevant)
-    return Curve(points, queries, precision[queries], recall[queries])
+            ranked = block.ranked("stable", max(points, default=0))
+            precision, recall = _shares(measures.hits_at(ranked, points), points, block.relevant)
+        return {"relevant": block.relevant, "precision": precision, "recall": recall}
+
+    given = query_codes, database_codes, query_labels, database_labels, self_rows
+    pairs = hamming.PAIRS // 4 if by == "rank" and ties == "stable" else hamming.PAIRS
+    found = _over(functools.partial(ranking.over_codes, pairs=pairs), given, work)
+    queries = np.flatnonzero(found["relevant"])
+    return Curve(points, queries, found["precision"][queries], found["recall"][queries])
 
 
-class _Block(NamedTuple):
-    """Some queries against the whole database."""
-
-    values: np.ndarray  # [q, N] distances, or negative similarities: the smallest is the nearest
-    relevance: np.ndarray  # bool [q, N]; False at a query's own row where that is removed
-    relevant: np.ndarray  # [q]
-    selves: np.ndarray | None  # [q] own rows to remove from the rankings
+def _shares(found, ranks, relevant):
+    return found / ranks, measures.recall(found, relevant[:, None])
 
 
-def _code_blocks(query_codes, database_codes, query_labels, database_labels, self_rows, protocol):
-    bits = query_codes.shape[1]
-    queries, database = hamming.lay_out(query_codes), jnp.asarray(hamming.lay_out(database_codes))
+def _over(blocks, given, work, **options):
+    """work(block) -> {name: array [q, ...]} of all blocks of queries, put together; processes share the queries."""
+    queries, database, query_labels, database_labels, own = given
+    query_labels, database_labels = ranking.lay_out_labels(query_labels, database_labels)
 
-    def compare(rows):
-        return np.asarray(hamming.distances(queries[:, rows], database, bits))
+    def share(rows):
+        mine = ranking.Labels(*(None if part is None else part[..., rows] for part in query_labels))
+        selves = None if own is None else np.asarray(own)[rows]
+        parts = list(blocks(work, queries[rows], database, (mine, database_labels), selves, **options))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    return _blocks(compare, query_labels, database_labels, self_rows, protocol)
-
-
-def _blocks(compare: Callable, query_labels, database_labels, self_rows, protocol) -> Iterator[_Block]:
-    queries, database = hamming.lay_out(query_labels), jnp.asarray(hamming.lay_out(database_labels))
-    remove = self_rows is not None and protocol.self_rule == "removed"
-    for rows in hamming.blocks(len(query_labels), max(1, hamming.PAIRS // len(database_labels))):
-        relevance = np.asarray(hamming.share_a_bit(queries[:, rows], database))
-        selves = None
-        if remove:
-            selves = np.asarray(self_rows)[rows]
-            relevance = relevance.copy()
-            relevance[np.arange(len(selves)), selves] = False
-        yield _Block(compare(rows), relevance, np.count_nonzero(relevance, axis=1), selves)
+    return parallel.over_processes(len(queries), share)
 
 
-def _score(blocks, preset, protocol, bits, items, precision_ranks, radii, multi_label):
-    depths = [*protocol.cutoffs, *precision_ranks]
-    whole = None in depths or protocol.divisor == "first_relevant"
-    depth = items if whole else min(items, max(depths))
+def _scores(blocks, given, measured):
+    """Scores by each of some (task, protocol) that rank the same items in the same order."""
+    _, database, *labels, own = given
+    items = len(database) - (own is not None)
+
+    def work(block):
+        values = {"relevant": block.relevant}
+        for place, (task, protocol) in enumerate(measured):
+            values |= {(place, *name): value for name, value in _values(block, task, protocol, items).items()}
+        return values
+
+    found = _over(blocks, given, work, gains=any(task.ndcg_ranks for task, _ in measured))
+    multi_label, scores = _multi_label(*labels), []
+    for place, (task, protocol) in enumerate(measured):
+        left_out = protocol.empty == "left_out" or (protocol.empty == "left_out_multi_label" and multi_label)
+        counted = found["relevant"] > (0 if left_out else -1)
+        values = {name[1:]: value[counted] for name, value in found.items() if name[0] == place}
+        scores.append(Scores(task.preset, protocol.ties, np.flatnonzero(counted), values))
+    return scores
+
+
+def _values(block, asked, protocol, items):
+    """Every value asked for of a block's queries, {(metric, k): [q]}; a ranking has `items`."""
     choice = {"cutoffs": protocol.cutoffs, "divisor": protocol.divisor}
-    parts, relevant = [], []
-    for block in blocks:
-        values = {}
-        if protocol.ties == "expected" or radii:
-            counts, hits = _histograms(block, bits)
-        if protocol.ties == "expected":
-            precisions = measures.expected_average_precision(counts, hits, **choice)
-            values |= {("precision", k): measures.expected_precision_at(counts, hits, k) for k in precision_ranks}
-        else:
-            ranked = _ranked(block, protocol.ties, depth)
-            precisions = measures.average_precision(ranked, block.relevant, **choice)
-            values |= {("precision", k): measures.precision_at(ranked, k) for k in precision_ranks}
-        values |= {("map", k): precisions[:, i] for i, k in enumerate(protocol.cutoffs)}
-        if radii:
-            precision, recall = measures.within_radius(counts, hits)
-            values |= {("lookup_precision", r): precision[:, min(r, bits)] for r in radii}
-            values |= {("lookup_recall", r): recall[:, min(r, bits)] for r in radii}
-        parts.append(values)
-        relevant.append(block.relevant)
-    left_out = protocol.empty == "left_out" or (protocol.empty == "left_out_multi_label" and multi_label)
-    counted = np.concatenate(relevant) > (0 if left_out else -1)
-    values = {name: np.concatenate([part[name] for part in parts])[counted] for name in parts[0]}
-    return Scores(preset, protocol.ties, np.flatnonzero(counted), values)
+    if protocol.ties == "expected":
+        counts, hits = block.histograms
+        precisions = measures.expected_average_precision(counts, hits, **choice)
+        found = measures.expected_hits_at(counts, hits, (*asked.precision_ranks, *asked.recall_ranks))
+    else:
+        ranks = (*protocol.cutoffs, *asked.precision_ranks, *asked.recall_ranks)
+        ranked = block.ranked(protocol.ties, items if _ranks_all(protocol) else min(items, max(ranks)))
+        precisions = measures.average_precision(ranked, block.relevant, **choice)
+        found = measures.hits_at(ranked, (*asked.precision_ranks, *asked.recall_ranks))
+    values = {("map", k): precisions[:, i] for i, k in enumerate(protocol.cutoffs)}
+    places = iter(found.T)
+    values |= {("precision", k): next(places) / k for k in asked.precision_ranks}
+    values |= {("recall", k): measures.recall(next(places), block.relevant) for k in asked.recall_ranks}
+    if asked.radii:
+        precision, recall = measures.within_radius(*block.histograms)
+        values |= {("lookup_precision", r): precision[:, min(r, precision.shape[1] - 1)] for r in asked.radii}
+        values |= {("lookup_recall", r): recall[:, min(r, recall.shape[1] - 1)] for r in asked.radii}
+    return values | _ndcg(block, protocol.ties, items, asked.ndcg_ranks)
 
 
-def _ranked(block, ties, depth):
-    """Whether the item at each rank is relevant, bool [q, depth], without the query itself where it is removed."""
-    values = block.values
-    if ties in ("optimistic", "pessimistic"):
-        last = block.relevance if ties == "pessimistic" else ~block.relevance
-        values = 2 * values.astype(np.uint16) + last
-    rows = hamming.smallest(values, min(values.shape[1], depth + (block.selves is not None)))
-    if block.selves is not None:
-        keep = rows != block.selves[:, None]
-        keep[:, -1] &= ~keep.all(axis=1)  # the query ranks below this depth: drop the last item in its place
-        rows = rows[keep].reshape(len(rows), -1)
-    return np.take_along_axis(block.relevance, rows.astype(np.intp), axis=1)
-
-
-def _histograms(block, bits):
-    counts = hamming.histogram(block.values, bits)
-    if block.selves is not None:
-        queries = np.arange(len(block.selves))
-        counts[queries, block.values[queries, block.selves]] -= 1
-    return counts, hamming.histogram(block.values, bits, block.relevance)
+def _ndcg(block, ties, items, ranks):
+    if not ranks:
+        return {}
+    gain_counts = hamming.histogram(block.gains, int(block.gains.max(initial=0)) + 1)
+    if ties == "expected":
+        gains = 2.0**block.gains - 1
+        counts, _ = block.histograms
+        sums = [
+            np.bincount(distances, gain, minlength=counts.shape[1])[: counts.shape[1]]
+            for distances, gain in zip(block.judged >> 1, gains, strict=True)
+        ]
+        return {("ndcg", k): measures.expected_ndcg(counts, np.stack(sums), gain_counts, k) for k in ranks}
+    gains = np.take_along_axis(block.gains, block.rows(min(items, max(ranks))), axis=1)
+    return {("ndcg", k): measures.ndcg(gains, gain_counts, k) for k in ranks}
 
 
 def _shuffle(items, labels, self_rows, seed):
@@ -257,12 +292,22 @@ def _shuffle(items, labels, self_rows, seed):
 # ---- what the user gave
 
 
-def _protocol(preset, ties, cutoffs):
-    if preset not in measures.PRESETS:
-        raise InputError(f"preset {preset!r}: expected one of {', '.join(measures.PRESETS)}.")
-    changes = {} if ties is None else {"ties": ties}
-    changes |= {} if cutoffs is None else {"cutoffs": tuple(cutoffs)}
-    return dataclasses.replace(measures.PRESETS[preset], **changes)
+def _protocol(task):
+    if task.preset not in measures.PRESETS:
+        raise InputError(f"preset {task.preset!r}: expected one of {', '.join(measures.PRESETS)}.")
+    changes = {} if task.ties is None else {"ties": task.ties}
+    changes |= {} if task.cutoffs is None else {"cutoffs": tuple(task.cutoffs)}
+    protocol = dataclasses.replace(measures.PRESETS[task.preset], **changes)
+    _check_at_least(1, **{field: getattr(task, field) for field in ("precision_ranks", "recall_ranks", "ndcg_ranks")})
+    _check_at_least(0, radii=task.radii)
+    if task.ndcg_ranks and protocol.ties in ("optimistic", "pessimistic"):
+        raise InputError(f"NDCG with ties {protocol.ties!r}: expected 'stable', 'shuffled' or 'expected'.")
+    return protocol
+
+
+def _ranks_all(protocol):
+    """Whether the measures look at every rank."""
+    return None in protocol.cutoffs or protocol.divisor == "first_relevant"
 
 
 def _check_at_least(least, **numbers):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from jhash.types import Across, Array, InputError, Tree
 
@@ -124,3 +125,49 @@ def shard(tree: Tree, devices: int) -> Tree:
     if devices == 1:
         return jax.device_put(tree)
     return jax.tree.map(lambda leaf: np.reshape(leaf, (devices, -1, *np.shape(leaf)[1:])), tree)
+
+
+def rounded_up(number: int) -> int:
+    """The next number that the local devices divide."""
+    return -(-number // jax.local_device_count()) * jax.local_device_count()
+
+
+def last_axis(array: np.ndarray) -> Array | np.ndarray:
+    """[..., Q] with an equal share of Q on each local device; what is computed of it item by item is then split too.
+
+    With one device, or where they don't divide Q, it stays as it is.
+    """
+    devices = jax.local_devices()
+    if len(devices) == 1 or array.shape[-1] % len(devices):
+        return array
+    place = jax.sharding.PartitionSpec(*[None] * (array.ndim - 1), AXIS)
+    return jax.device_put(array, jax.sharding.NamedSharding(jax.sharding.Mesh(np.array(devices), AXIS), place))
+
+
+def everywhere(tree: Tree) -> Tree:
+    """The same arrays on every local device, for calls with `last_axis`."""
+    devices = jax.local_devices()
+    if len(devices) == 1:
+        return jax.device_put(tree)
+    mesh = jax.sharding.Mesh(np.array(devices), AXIS)
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+
+
+def over_processes(number: int, work: Callable[[np.ndarray], dict]) -> dict:
+    """work(rows) -> {name: array [r, ...]} of this process's share of 0..number - 1; of all rows, on every process.
+
+    Shares are equal, so the last process may do its last row more than once.
+    """
+    processes = jax.process_count()
+    if processes == 1:
+        return work(np.arange(number))
+    share = -(-number // processes)
+    rows = np.minimum(np.arange(share) + jax.process_index() * share, number - 1)
+
+    def gathered(array: np.ndarray) -> np.ndarray:
+        # as bytes: on the way JAX would make 32 bits of 64
+        sent = np.ascontiguousarray(array).reshape(share, -1).view(np.uint8)
+        held = np.ascontiguousarray(multihost_utils.process_allgather(sent, tiled=True)[:number])
+        return held.view(array.dtype).reshape(number, *array.shape[1:])
+
+    return {name: gathered(array) for name, array in work(rows).items()}

@@ -82,3 +82,35 @@ def ball(values, relevance, radius):
     inside = [r for v, r in zip(values, relevance, strict=True) if v <= radius]
     precision = sum(inside) / len(inside) if inside else 0.0
     return precision, sum(inside) / sum(relevance) if sum(relevance) else 0.0
+
+
+def expected_hits(values, relevance, k):
+    """The mean of the relevant items among the first k over all orders of ties, tie by tie."""
+    total, left = 0.0, k
+    for value in sorted(set(values)):
+        tied = [r for v, r in zip(values, relevance, strict=True) if v == value]
+        taken = min(left, len(tied))
+        total += taken * sum(tied) / len(tied)
+        left -= taken
+    return total
+
+
+def ndcg(values, gains, k):
+    """Discounted cumulative gain at k over that of the best ranking; an item that shares g labels gains 2^g - 1."""
+    order = sorted(range(len(values)), key=lambda row: (values[row], row))
+    best = dcg(sorted(gains, reverse=True), k)
+    return dcg([gains[row] for row in order], k) / best if best else 0.0
+
+
+def dcg(gains, k):
+    return sum((2**gain - 1) / math.log2(rank + 1) for rank, gain in enumerate(gains[:k], start=1))
+
+
+def expected_ndcg(values, gains, k):
+    """The mean over all orders of ties: at each rank stands the mean gain of the tie that lies there."""
+    means = []
+    for value in sorted(set(values)):
+        tied = [2**g - 1 for v, g in zip(values, gains, strict=True) if v == value]
+        means += [sum(tied) / len(tied)] * len(tied)
+    best = dcg(sorted(gains, reverse=True), k)
+    return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(means[:k], start=1)) / best if best else 0.0

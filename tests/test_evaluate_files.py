@@ -399,7 +399,7 @@ def test_a_query_of_the_database_is_removed_from_its_ranking(rows):
 def test_the_curve_leaves_out_what_the_ranking_leaves_out():
     arrays, own = [SIGNS[1], SIGNS[1], ONE_HOT[1], ONE_HOT[1]], np.arange(40)
     found = curve(*arrays, own)
-    whole = metrics.precision_recall_curve(*arrays, by="rank", self_rows=own)
+    whole = metrics.precision_recall_curve(*arrays, by="rank", ties="expected", self_rows=own)
     assert found["rank"][-1] == 39
     np.testing.assert_allclose(found["precision"], whole.precision.mean(axis=0)[np.array(found["rank"]) - 1], atol=1e-6)
 
@@ -442,10 +442,11 @@ def test_the_command_prints_the_table_and_writes_the_rows(tmp_path, capsys):
     assert "net: query → database" in (tmp_path / "w" / "precision_recall.svg").read_text()
 
 
-def test_a_second_evaluation_takes_the_place_of_the_first(tmp_path, capsys, monkeypatch):
+def test_a_second_evaluation_takes_the_place_of_the_first(tmp_path, capsys):
     paths, work = good(tmp_path), tmp_path / "w"
     assert given.main(command(paths, "--workdir", work)) == 0
-    monkeypatch.setattr(given, "CURVE_PAIRS", 12 * 40 - 1)
+    np.save(paths[2], np.eye(5, dtype=np.uint8)[[0] * 12])  # nothing to find: no curve
+    np.save(paths[3], np.eye(5, dtype=np.uint8)[[1] * 40])
     assert given.main(command(paths, "--name", "second", "--workdir", work)) == 0
     assert [path.name for path in work.iterdir()] == ["results.json"]
     assert {row["method"] for row in report.read_results(work / "results.json")} == {"second"}

@@ -4,7 +4,7 @@ import numpy as np
 import oracle_metrics as oracle
 import pytest
 
-from jhash import hamming
+from jhash import codes, hamming
 
 
 def _signs(seed, items, bits):
@@ -29,11 +29,15 @@ def test_opposite_codes_differ_in_every_bit(bits, dtype):
     assert found.dtype == dtype and found[0, 0] == bits
 
 
-def test_sharing_a_bit_is_sharing_a_label():
-    labels = (np.random.default_rng(0).random((20, 11)) < 0.15).astype(np.uint8)
-    found = hamming.share_a_bit(hamming.lay_out(labels), hamming.lay_out(labels))
-    plain = [[oracle.shares_a_label(a, b) for b in labels.tolist()] for a in labels.tolist()]
-    np.testing.assert_array_equal(found, plain)
+def test_shared_bits_are_labels_in_common():
+    labels = (np.random.default_rng(0).random((20, 11)) < 0.4).astype(np.uint8)
+    found = hamming.shared_bits(hamming.lay_out(labels), hamming.lay_out(labels))
+    np.testing.assert_array_equal(found, labels.astype(int) @ labels.T)
+
+
+def test_words_lie_as_pack_has_them():
+    signs = _signs(0, 70_000, 13)
+    np.testing.assert_array_equal(hamming.lay_out(signs), np.asarray(codes.pack(signs)).T)
 
 
 def _nearest(queries, database, k):
@@ -65,22 +69,85 @@ def test_smallest_is_a_stable_argsort(dtype, top, k):
     np.testing.assert_array_equal(hamming.smallest(values, k), np.argsort(values, axis=1, kind="stable")[:, :k])
 
 
-def test_smallest_sorts_wide_values_in_long_rows_by_64_bits():
-    values = np.random.default_rng(4).integers(0, 2**16, (1, 2**16 + 1)).astype(np.uint16)
-    assert hamming.smallest(values, 3).dtype == np.uint64
-    np.testing.assert_array_equal(hamming.smallest(values, 99), np.argsort(values, axis=1, kind="stable")[:, :99])
-
-
 def test_smallest_sorts_real_numbers_with_both_zeros_equal():
     values = np.array([[1.5, -0.0, 0.0, -2.0, 1.5, -1e-30, -np.inf]], np.float32)
     np.testing.assert_array_equal(hamming.smallest(values, 7), [[6, 3, 5, 1, 2, 0, 4]])
 
 
-def test_histogram_counts_each_distance_of_all_and_of_some():
-    values = np.array([[0, 2, 2, 3], [1, 1, 1, 1]], np.uint8)
-    some = np.array([[True, False, True, False], [False, True, True, False]])
-    np.testing.assert_array_equal(hamming.histogram(values, 3), [[1, 0, 2, 1], [0, 4, 0, 0]])
-    np.testing.assert_array_equal(hamming.histogram(values, 3, some), [[1, 0, 1, 0], [0, 2, 0, 0]])
+@pytest.mark.parametrize("items", [1, 40, 2**14 + 1, 2**14 + 2])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_histogram_counts_each_number(items, dtype):
+    values = np.random.default_rng(0).integers(0, 256, (3, items)).astype(dtype)
+    expected = [[np.count_nonzero(row == number) for number in range(256)] for row in values]
+    np.testing.assert_array_equal(hamming.histogram(values, 256), expected)
+
+
+@pytest.mark.parametrize("bits, spread", [(8, 8), (300, 300), (8, 1)])
+@pytest.mark.parametrize("pairs", [1, 50, 10**6])
+def test_within_finds_every_item_of_the_ball(bits, spread, pairs):
+    queries, database = _signs(2, 5, bits), _signs(3, 41, bits)
+    database[:, spread:] = queries[0, spread:]
+    plain = np.array(_plain(queries, database))
+    for radius in (0, bits // 2, bits + 3):
+        words = hamming.lay_out(queries), hamming.lay_out(database)
+        offsets, distances, rows = hamming.within(*words, bits, radius, pairs=pairs)
+        for query, row in enumerate(plain):
+            span = slice(offsets[query], offsets[query + 1])
+            expected = [item for item in np.argsort(row, kind="stable") if row[item] <= radius]
+            assert rows[span].tolist() == expected and distances[span].tolist() == row[expected].tolist()
+
+
+def test_a_negative_radius_is_refused():
+    words = hamming.lay_out(_signs(0, 4, 8))
+    with pytest.raises(ValueError, match="radius = -1"):
+        hamming.within(words, words, 8, -1)
+
+
+def test_an_empty_database_has_no_neighbours():
+    words = hamming.lay_out(_signs(0, 4, 8))
+    offsets, distances, rows = hamming.within(words, words[:, :0], 8, 8)
+    assert offsets.tolist() == [0] * 5 and len(distances) == len(rows) == 0
+
+
+@pytest.mark.parametrize("order", ["far first", "near first", "all equal"])
+@pytest.mark.parametrize("k", [1, 100, 1999])
+def test_top_k_of_a_sorted_database(order, k):
+    database = _signs(5, 2000, 16)
+    query = database[:3]
+    distances = np.count_nonzero(database != query[0], axis=1)
+    database = database[np.argsort(distances if order == "near first" else -distances, kind="stable")]
+    database = np.ones_like(database) if order == "all equal" else database
+    found = hamming.top_k(hamming.lay_out(query), hamming.lay_out(database), 16, k, pairs=3000)
+    plain = np.count_nonzero(query[:, None] != database[None], axis=2)
+    expected = np.argsort(plain, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(found[1], expected)
+    np.testing.assert_array_equal(found[0], np.take_along_axis(plain, expected, axis=1))
+
+
+@pytest.mark.parametrize("bits", [255, 256])
+def test_top_k_counts_to_the_last_bit(bits):
+    ones = np.ones((1, bits), np.int8)
+    database = np.concatenate([-ones, ones, -ones])
+    found = hamming.top_k(hamming.lay_out(ones), hamming.lay_out(database), bits, 3)
+    assert found[0].tolist() == [[0, bits, bits]] and found[1].tolist() == [[1, 0, 2]]
+
+
+@pytest.mark.parametrize("bits, items", [(8, 2**24 - 1), (8, 2**24), (8, 2**24 + 1), (255, 2**24 + 1)])
+def test_rows_are_counted_beyond_what_32_bit_keys_hold(bits, items):
+    words = np.full((-(-bits // 8), items), 255, np.uint8)
+    words[-1] >>= -bits % 8
+    words[:, -1] = words[:, items // 2] = 0
+    found = hamming.top_k(np.zeros((len(words), 1), np.uint8), words, bits, 3)
+    assert found[1].tolist() == [[items // 2, items - 1, 0]]
+
+
+@pytest.mark.parametrize("k", [1, 7, 41])
+@pytest.mark.parametrize("pairs", [50, 10**6])
+def test_selection_on_a_device_gives_the_same(k, pairs):
+    queries, database = (hamming.lay_out(_signs(seed, items, 6)) for seed, items in ((2, 5), (3, 41)))
+    on_device = hamming._top_k_on_device(queries, database, 6, k, pairs)
+    for found, expected in zip(on_device, hamming.top_k(queries, database, 6, k), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_blocks_cover_every_row_once():

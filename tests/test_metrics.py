@@ -6,7 +6,7 @@ import numpy as np
 import oracle_metrics as oracle
 import pytest
 
-from jhash import hamming, measures, metrics
+from jhash import measures, metrics
 from jhash.types import InputError
 
 EXACT = {"rtol": 0, "atol": 1e-12}
@@ -68,10 +68,10 @@ MEANING = {
 @pytest.mark.parametrize("bits", [1, 8, 300])
 @pytest.mark.parametrize("multi", [False, True])
 @pytest.mark.parametrize("preset", MEANING)
-def test_preset_equals_plain_loops(preset, multi, bits, monkeypatch):
-    monkeypatch.setattr(hamming, "PAIRS", 4 * 47)  # blocks of 4, 4 and 1 queries
+def test_preset_equals_plain_loops(preset, multi, bits):
     protocol, problem = measures.Protocol(*MEANING[preset]), _problem(bits, multi)
-    scores = metrics.evaluate_codes(*problem[:4], preset, self_rows=problem[4])
+    pairs = 4 * 47 * (4 if metrics._ranks_all(protocol) else 1)  # blocks of 4, 4 and 1 queries
+    scores = metrics.evaluate_codes(*problem[:4], preset, self_rows=problem[4], pairs=pairs)
     assert scores.queries.tolist() == _counted(problem, protocol)
     for k in protocol.cutoffs:
         expected = [_oracle(problem, protocol, query, k) for query in scores.queries]
@@ -105,8 +105,8 @@ def test_expected_is_the_mean_over_all_orders(divisor):
     random = np.random.default_rng(0)
     for _ in range(12):
         values, relevance = random.integers(0, 3, (1, 7)), random.random((1, 7)) < 0.5
-        counts = hamming.histogram(values.astype(np.uint8), 2)
-        hits = hamming.histogram(values.astype(np.uint8), 2, relevance)
+        counts = np.array([np.bincount(values[0], minlength=3)])
+        hits = np.array([np.bincount(values[0][relevance[0]], minlength=3)])
         cutoffs = (1, 3, 5, 7, 9) if divisor == "k" else (1, 3, 5, 9, None)
         found = measures.expected_average_precision(counts, hits, cutoffs=cutoffs, divisor=divisor)
         plain = [
@@ -129,10 +129,10 @@ def test_expected_from_codes(bits, self_rule, monkeypatch):
 
 def test_expected_precision_is_the_mean_over_all_orders():
     values, relevance = np.array([[0, 1, 1, 1, 2, 2]], np.uint8), np.array([[0, 1, 0, 0, 1, 1]], bool)
-    counts, hits = hamming.histogram(values, 2), hamming.histogram(values, 2, relevance)
+    counts, hits = np.array([[1, 3, 2]]), np.array([[0, 1, 2]])
     for k in (1, 2, 5, 8):
         every = [oracle.precision_at(r, k) for r in oracle.all_rankings(values[0].tolist(), relevance[0].tolist())]
-        np.testing.assert_allclose(measures.expected_precision_at(counts, hits, k), [np.mean(every)], **EXACT)
+        np.testing.assert_allclose(measures.expected_hits_at(counts, hits, [k])[0] / k, [np.mean(every)], **EXACT)
 
 
 @pytest.mark.parametrize("divisor, cutoffs", [("hits", (5,)), ("hits", (None,)), ("first_relevant", (5,))])
@@ -166,12 +166,16 @@ def test_shuffled_is_stable_after_one_permutation_and_its_mean_is_expected():
 @pytest.mark.parametrize("bits", [1, 8, 300])
 def test_precision_and_lookup_beside_average_precision(bits):
     problem, radii = _problem(bits), (0, bits // 2, bits + 9)
-    scores = metrics.evaluate_codes(*problem[:4], "trec", self_rows=problem[4], precision_ranks=(3, 60), radii=radii)
+    asked = {"precision_ranks": (3, 60), "recall_ranks": (5, 60), "radii": radii}
+    scores = metrics.evaluate_codes(*problem[:4], "trec", self_rows=problem[4], **asked)
     for place, query in enumerate(scores.queries):
         values, relevance = _plain(problem, query, removed=True)
         for k in (3, 60):
             plain = oracle.precision_at(oracle.ranking(values, relevance), k)
             np.testing.assert_allclose(scores.values["precision", k][place], plain, **EXACT)
+        for k in (5, 60):
+            plain = sum(oracle.ranking(values, relevance)[:k]) / sum(relevance)
+            np.testing.assert_allclose(scores.values["recall", k][place], plain, **EXACT)
         for radius in radii:
             found = [scores.values[name, radius][place] for name in ("lookup_precision", "lookup_recall")]
             np.testing.assert_allclose(found, oracle.ball(values, relevance, radius), **EXACT)
@@ -198,6 +202,78 @@ def test_precision_recall_by_rank():
             curve.precision[place], [oracle.precision_at(ranked, k) for k in range(1, 47)], **EXACT
         )
         np.testing.assert_allclose(curve.recall[place], [sum(ranked[:k]) / sum(ranked) for k in range(1, 47)], **EXACT)
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_expected_precision_recall_by_rank_is_the_mean_over_all_orders(removed):
+    problem = _problem(8)
+    selves = problem[4] if removed else None
+    ranks = [1, 2, 7, 30, 46]
+    curve = metrics.precision_recall_curve(*problem[:4], by="rank", ties="expected", ranks=ranks, self_rows=selves)
+    for place, query in enumerate(curve.queries):
+        values, relevance = _plain(problem, query, removed)
+        found = [oracle.expected_hits(values, relevance, k) for k in ranks]
+        np.testing.assert_allclose(curve.precision[place], np.array(found) / ranks, **EXACT)
+        np.testing.assert_allclose(curve.recall[place], np.array(found) / sum(relevance), **EXACT)
+
+
+def test_tasks_measured_together_are_those_measured_alone():
+    problem, tasks = _problem(5), []
+    for preset in measures.PRESETS:
+        for ties in ("stable", "shuffled", "optimistic", "pessimistic", "expected"):
+            if ties != "expected" or preset != "deephash":
+                tasks.append(metrics.Task(preset, ties, precision_ranks=(3,), radii=(2,)))
+    together = metrics.evaluate_tasks(*problem[:4], tasks, self_rows=problem[4], seed=1)
+    for task, found in zip(tasks, together, strict=True):
+        alone = metrics.evaluate_codes(*problem[:4], **task._asdict(), self_rows=problem[4], seed=1)
+        assert (found.preset, found.ties, list(found.values)) == (alone.preset, alone.ties, list(alone.values))
+        np.testing.assert_array_equal(found.queries, alone.queries)
+        for name, values in alone.values.items():
+            np.testing.assert_array_equal(found.values[name], values)
+
+
+def test_ranks_beyond_the_ranking_are_refused():
+    with pytest.raises(InputError, match="ranks: expected whole numbers from 1 to the 46 items"):
+        problem = _problem(8)
+        metrics.precision_recall_curve(*problem[:4], by="rank", ranks=[47], self_rows=problem[4])
+
+
+@pytest.mark.parametrize("multi", [False, True])
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("ties", ["stable", "expected"])
+def test_ndcg_equals_plain_loops(ties, removed, multi, monkeypatch):
+    protocol = measures.Protocol((4,), "k", ties, "removed" if removed else "kept", "zero")
+    monkeypatch.setitem(measures.PRESETS, "tried", protocol)
+    problem = _problem(5, multi)
+    scores = metrics.evaluate_codes(*problem[:4], "tried", self_rows=problem[4], ndcg_ranks=(1, 6, 60))
+    plain = oracle.ndcg if ties == "stable" else oracle.expected_ndcg
+    for query in range(len(problem[0])):
+        values, _ = _plain(problem, query, removed)
+        gains = _gains(problem, query, removed)
+        for k in (1, 6, 60):
+            np.testing.assert_allclose(scores.values["ndcg", k][query], plain(values, gains, k), **EXACT)
+
+
+def _gains(problem, query, removed):
+    _, _, query_labels, labels, selves = problem
+    shared = (query_labels[query][None, :] & labels).sum(axis=1)
+    return np.delete(shared, selves[query]).tolist() if removed else shared.tolist()
+
+
+def test_ndcg_of_vectors_ranks_by_similarity():
+    _, _, query_labels, labels, selves = _problem(8, multi=True)
+    database = _vectors("real")
+    scores = metrics.evaluate_vectors(database[selves], database, query_labels, labels, "video", ndcg_ranks=(5,))
+    for query, row in enumerate(selves):
+        values = [-oracle.cosine(database[row].tolist(), other.tolist()) for other in database]
+        gains = (query_labels[query][None, :] & labels).sum(axis=1).tolist()
+        np.testing.assert_allclose(scores.values["ndcg", 5][query], oracle.ndcg(values, gains, 5), **EXACT)
+
+
+@pytest.mark.parametrize("ties", ["optimistic", "pessimistic"])
+def test_ndcg_of_the_best_and_worst_order_is_refused(ties):
+    with pytest.raises(InputError, match=f"NDCG with ties '{ties}'"):
+        metrics.evaluate_codes(*_problem(8)[:4], "video", ties=ties, ndcg_ranks=(5,))
 
 
 def test_a_curve_leaves_out_queries_with_nothing_relevant():
