@@ -78,6 +78,12 @@ def read_given(
     return Given(*signs, *matched)
 
 
+def read_codes(source: Source, field: str, bits: int, *, packed: bool = False, bit_order: str = "big") -> np.ndarray:
+    """Codes ±1 int8 [N, K] of K = `bits`, in any of the forms of `read_given`, which says what the rest are."""
+    stored = _codes(source, field)
+    return _signs(stored, _forms([stored], bits, packed)[0], bits, bit_order)
+
+
 def read_rows(rows: Source, field: str, items: int) -> np.ndarray:
     """Row numbers int64 [items], counted from 0, of an array or a file. Raises InputError: other numbers or lengths."""
     stored = find(rows, field, lambda shape: _is_vector(shape, items))

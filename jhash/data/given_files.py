@@ -60,7 +60,7 @@ def find(given: Source, field: str, fits: Callable[[Shape], bool], taken: Sequen
     if not isinstance(given, (str, Path)):
         stored = Stored(np.asarray(given), field)
     else:
-        path, name = _split(str(given), field)
+        path, name = split(str(given), field)
         if path.suffix != ".npy":
             name = _named(path, name, field, fits, taken)
         stored = Stored(read_array(path, name), field, str(given), f"{path}:{name}")
@@ -71,7 +71,7 @@ def find(given: Source, field: str, fits: Callable[[Shape], bool], taken: Sequen
     return stored
 
 
-def _split(given: str, field: str) -> tuple[Path, str]:
+def split(given: str, field: str) -> tuple[Path, str]:
     """'path:array' -> its halves, 'path' -> itself and ''. Paths and arrays may have colons in their own names."""
     cuts = [len(given), *(place for place in range(len(given)) if given[place] == ":")]
     cut = next((cut for cut in cuts if Path(given[:cut]).is_file()), None)
@@ -86,23 +86,23 @@ def _split(given: str, field: str) -> tuple[Path, str]:
 
 
 def _named(path: Path, name: str, field: str, fits: Callable[[Shape], bool], taken: Sequence[str]) -> str:
-    shapes = _shapes(path, field)
-    listed = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items()) or "nothing"
-    if name and name not in shapes:
-        raise InputError(f"{path}: {field}: expected an array {name!r}, found {listed}{near(name, shapes)}.")
+    held = shapes(path, field)
+    listed = ", ".join(f"{name} {list(shape)}" for name, shape in held.items()) or "nothing"
+    if name and name not in held:
+        raise InputError(f"{path}: {field}: expected an array {name!r}, found {listed}{near(name, held)}.")
     if not name:
-        left = [one for one in shapes if f"{path}:{one}" not in taken]
-        fitting = [one for one in left if fits(shapes[one])] if len(left) > 1 else left
+        left = [one for one in held if f"{path}:{one}" not in taken]
+        fitting = [one for one in left if fits(held[one])] if len(left) > 1 else left
         if len(fitting) != 1:
             say = f"; name it, as in {path}:{(fitting or left)[0]}" if left else ""
             raise InputError(f"{path}: {field}: expected one array of a shape that fits, found {listed}{say}.")
         name = fitting[0]
-    if math.prod(shapes[name]) > NUMBERS:
-        raise InputError(f"{path}: {field}: expected at most {NUMBERS:,} numbers, found {name} {list(shapes[name])}.")
+    if math.prod(held[name]) > NUMBERS:
+        raise InputError(f"{path}: {field}: expected at most {NUMBERS:,} numbers, found {name} {list(held[name])}.")
     return name
 
 
-def _shapes(path: Path, field: str) -> dict[str, Shape]:
+def shapes(path: Path, field: str) -> dict[str, Shape]:
     """The arrays of numbers in an .npz, .mat or .h5 file, by their headers alone."""
     try:
         if path.suffix == ".npz":

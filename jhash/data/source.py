@@ -50,11 +50,12 @@ def stream(table: Table, function: Callable, columns: Sequence[str], path: Path 
     """
     size = block_rows(table, columns)
     struct = {c: jax.ShapeDtypeStruct((size, *table.columns[c].shape), table.columns[c].dtype) for c in columns}
-    result = jax.eval_shape(function, struct)
+    function = function if isinstance(function, Partial) else Partial(function)
+    result = _apply.eval_shape(function, struct)  # traced once for all calls with this function
     if result.shape[:1] != (size,):
         raise ValueError(f"map over {table.name}: expected a result [{size}, ...] of a block, found {result.shape}")
     shape = (len(table), *result.shape[1:])
-    parts = _computed(table, function if isinstance(function, Partial) else Partial(function), columns, size)
+    parts = _computed(table, function, columns, size)
     if path is not None:
         return write_array(path, shape, result.dtype, (values for _, values in parts))
     out = np.empty(shape, result.dtype)
