@@ -5,7 +5,7 @@ import importlib
 __version__ = "0.1.0"
 
 _ROOMS = ("codes", "features", "hamming", "intervals", "measures", "metrics", "report", "structure", "types")
-_NAMES = {"load_model": "jhash.evaluate", "evaluate_arrays": "jhash.given"}
+_NAMES = {"load_model": "jhash.evaluate", "evaluate_arrays": "jhash.given", "Index": "jhash.index"}
 
 
 def __getattr__(name: str):

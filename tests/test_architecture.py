@@ -63,6 +63,11 @@ ALLOWED = {
     },
     "launch": {"experiment", "plan"},
     "extract": {"data", "weights"},
+    "trained": {"checkpoint", "data", "evaluate"},
+    "code_file": {"workdir"},
+    "index": {"hamming", "data", "trained", "workdir"},
+    "encode": {"code_file", "data", "index", "trained"},
+    "search": {"data", "index", "trained"},
 }
 # only these rooms may import these packages
 ONLY = {
@@ -72,6 +77,9 @@ ONLY = {
     "tensorflow": set(),
     "PIL": {"data", "gallery"},
     "av": {"data"},
+    "lancedb": {"index"},
+    "pyarrow": {"index"},
+    "faiss": {"index"},
 }
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -78,10 +78,22 @@ def read_given(
     return Given(*signs, *matched)
 
 
-def read_codes(source: Source, field: str, bits: int, *, packed: bool = False, bit_order: str = "big") -> np.ndarray:
+def read_codes(
+    source: Source,
+    field: str,
+    bits: int,
+    *,
+    packed: bool = False,
+    bit_order: str = "big",
+    say: Callable[[str], None] | None = None,
+) -> np.ndarray:
     """Codes ±1 int8 [N, K] of K = `bits`, in any of the forms of `read_given`, which says what the rest are."""
     stored = _codes(source, field)
-    return _signs(stored, _forms([stored], bits, packed)[0], bits, bit_order)
+    form = _forms([stored], bits, packed)[0]
+    signs = _signs(stored, form, bits, bit_order)
+    if say is not None:
+        say(stored.line(f"{len(signs):,} codes of {bits} bits, {form}"))
+    return signs
 
 
 def read_rows(rows: Source, field: str, items: int) -> np.ndarray:
