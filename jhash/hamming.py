@@ -6,7 +6,10 @@ XLA's own top-k and sort take 50 times as long there.
 """
 
 import functools
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import chex
 import jax
@@ -19,7 +22,9 @@ from jhash.nearest import Nearest, ordered_bits
 from jhash.types import Array
 
 PAIRS = 2**22  # query-item pairs in a block: 1 byte each, or 2 above 255 bits, and as much again to compare them
-QUERIES = 256  # in a block, while the database is long: its codes are then read once for all of them
+QUERIES = 256  # in a block: the database's codes are then read once for all of them
+FEW = 8  # queries that are compared with the whole database one by one, which is quicker than cutting it up
+WORKERS = min(8, os.cpu_count() or 1)  # blocks at a time: NumPy's share of the work is done on one core a block
 
 
 def lay_out(signs: np.ndarray) -> np.ndarray:
@@ -61,10 +66,11 @@ def top_k(
 
     Args:
         queries: word-major [W, Q], from `lay_out`.
-        database: word-major [W, N]; may be memory-mapped.
+        database: word-major [W, N]; may be memory-mapped, or already lie on a device.
         bits: K.
         k: at most N.
-        pairs: query-item pairs held at a time, 3 bytes each at the most, and 8 bytes for each of the results.
+        pairs: query-item pairs held at a time by each of WORKERS threads, 3 bytes each at the most; FEW queries are
+            taken whole.
 
     Returns:
         (distances [Q, k] in int64, rows [Q, k] in int64), nearest first.
@@ -90,10 +96,10 @@ def within(
 
     Args:
         queries: word-major [W, Q], from `lay_out`.
-        database: word-major [W, N]; may be memory-mapped.
+        database: word-major [W, N]; may be memory-mapped, or already lie on a device.
         bits: K.
         radius: the largest distance, from 0.
-        pairs: query-item pairs held at a time.
+        pairs: query-item pairs held at a time by each of WORKERS threads.
 
     Returns:
         (offsets [Q + 1], distances [M], rows [M]), all int64: query q found entries offsets[q] to offsets[q + 1].
@@ -101,13 +107,18 @@ def within(
     chex.assert_rank([queries, database], 2)
     if radius < 0:
         raise ValueError(f"radius = {radius}: expected a number from 0 up")
-    parts = [[np.empty(0, np.int64)] for _ in range(3)]
-    for rows, columns, values in _walk(queries, database, bits, pairs):
-        near = np.flatnonzero(values <= radius)
-        query, column = np.divmod(near, values.shape[1])
-        for part, new in zip(parts, (query + rows.start, values.ravel()[near], column + columns.start), strict=True):
-            part.append(new.astype(np.int64))
-    query, distance, row = (np.concatenate(part) for part in parts)
+    none = np.empty(0, np.int64)
+
+    def one(rows):
+        found = [(none, none, none)]
+        for columns, values in _walk(queries[:, rows], database, bits, pairs):
+            query, column = np.nonzero(values <= radius)
+            found.append((query + rows.start, values[query, column].astype(np.int64), column + columns.start))
+        return [np.concatenate(part) for part in zip(*found, strict=True)]
+
+    parts, database = _parts(queries, database)
+    found = [(none, none, none), *in_threads(one, parts)]
+    query, distance, row = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.lexsort((row, distance, query))
     offsets = np.searchsorted(query[order], np.arange(queries.shape[1] + 1))
     return offsets, distance[order], row[order]
@@ -152,21 +163,43 @@ def blocks(count: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
+def in_threads(work: Callable[[slice], Any], parts: Sequence[slice]) -> Iterator:
+    """work(part) of each part, in order; WORKERS at a time."""
+    if len(parts) == 1:
+        yield work(parts[0])
+        return
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
+        yield from pool.map(work, parts)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _parts(queries, database):
+    """Blocks of queries, some for each worker, and the database where such blocks want it."""
+    count = queries.shape[1]
+    if count <= FEW:
+        return blocks(count, 1), jax.device_put(database)
+    return blocks(count, min(QUERIES, -(-count // WORKERS))), np.asarray(database)
+
+
 def _top_k_on_host(queries, database, bits, k, pairs):
-    found = [(np.empty((0, k), np.int64),) * 2]
-    items, nearest = database.shape[1], None
-    for rows, columns, values in _walk(queries, database, bits, pairs):
-        if columns.start == 0:
-            nearest = Nearest(rows.stop - rows.start, k, items, bits)
-        nearest.add(values, columns.start)
-        if columns.stop == items:
-            found.append(nearest.result())
+    items = database.shape[1]
+
+    def one(rows):
+        nearest = Nearest(rows.stop - rows.start, k, items, bits)
+        for columns, values in _walk(queries[:, rows], database, bits, pairs):
+            nearest.add(values, columns.start)
+        return nearest.result()
+
+    parts, database = _parts(queries, database)
+    found = [(np.empty((0, k), np.int64),) * 2, *in_threads(one, parts)]
     return tuple(np.concatenate(part) for part in zip(*found, strict=True))
 
 
 def _top_k_on_device(queries, database, bits, k, pairs):
     """With keys selected where the distances are; the blocks' best are merged on the host."""
-    count, items = queries.shape[1], database.shape[1]
+    count, items, database = queries.shape[1], database.shape[1], np.asarray(database)
     high = max(1, min(count, QUERIES))
     wide = min(items, 2**20, max(k, pairs // high))
     asked = [parallel.last_axis(_filled(queries[:, rows], _rounded(high))) for rows in blocks(count, high)]
@@ -181,26 +214,28 @@ def _top_k_on_device(queries, database, bits, k, pairs):
     return tuple(np.concatenate(part) for part in zip(*found, strict=True))
 
 
-def _walk(queries, database, bits, pairs) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """Blocks of distances, row by row: (queries, items, [q, n]). The next block is under way while one is used."""
+def _walk(queries, database, bits, pairs) -> Iterator[tuple[slice, np.ndarray]]:
+    """Distances of some queries to all items: (items, [q, n]). The next block is under way while one is used."""
     count, items = queries.shape[1], database.shape[1]
-    if not count or not items:
+    if not items:
         return
-    high = min(count, QUERIES, max(1, pairs // min(items, 2**12)))
-    wide = min(items, max(1, pairs // high))
+    if count == 1:
+        yield slice(0, items), np.asarray(distances(queries, database, bits))
+        return
+    wide = min(items, max(1, pairs // count))
+    asked = parallel.last_axis(_filled(queries, _rounded(count)))
     ahead = None
-    for rows in blocks(count, high):
-        asked = parallel.last_axis(_filled(queries[:, rows], _rounded(high)))
-        for columns in blocks(items, wide):
-            following = rows, columns, distances(asked, _filled(database[:, columns], _rounded(wide)), bits)
-            if ahead is not None:
-                yield _cut(*ahead)
-            ahead = following
-    yield _cut(*ahead)
+    for columns in blocks(items, wide):
+        following = columns, distances(asked, _filled(database[:, columns], _rounded(wide)), bits)
+        if ahead is not None:
+            yield _cut(*ahead, count)
+        ahead = following
+    if ahead is not None:
+        yield _cut(*ahead, count)
 
 
-def _cut(rows, columns, values):
-    return rows, columns, np.asarray(values)[: rows.stop - rows.start, : columns.stop - columns.start]
+def _cut(columns, values, count):
+    return columns, np.asarray(values)[:count, : columns.stop - columns.start]
 
 
 def _rounded(size):

@@ -88,8 +88,16 @@ def average_precision(
         divisor: see `Protocol`. Where it is 0 the result is 0.
     """
     chex.assert_rank([ranked, relevant], [2, 1])
+    depth = ranked.shape[1]
+    if all(k is None or k >= depth for k in cutoffs):
+        found = np.array([np.count_nonzero(row) for row in ranked])
+        nth, inverse = _ladder(depth)
+        # einsum: a product by BLAS would wake threads of its own for each row
+        places = map(np.flatnonzero, ranked)
+        total = np.array([np.einsum("i,i", nth[:n], inverse[at]) for n, at in zip(found, places, strict=True)])
+        return np.stack([_ratio(total, _divisor(divisor, k, found, relevant)) for k in cutoffs], axis=1)
     result = np.zeros((len(ranked), len(cutoffs)))
-    few = max(1, 2**15 // max(1, ranked.shape[1]))  # rows whose numbers stay in the processor's cache
+    few = max(1, 2**15 // depth)  # rows whose numbers stay in the processor's cache
     for start in range(0, len(ranked), few):
         rows = slice(start, start + few)
         result[rows] = _average_precision(ranked[rows], relevant[rows], cutoffs, divisor)
@@ -219,6 +227,13 @@ def expected_ndcg(counts: np.ndarray, gain_sums: np.ndarray, gain_counts: np.nda
     nearer = np.minimum(np.cumsum(counts, axis=1) - counts, len(up_to) - 1)
     found = (_ratio(gain_sums, counts) * (up_to[edges] - up_to[nearer])).sum(axis=1)
     return _ratio(found, _ideal(gain_counts, k))
+
+
+@functools.lru_cache(maxsize=8)
+def _ladder(depth):
+    """(1, 2, ...) and (1, 1/2, ...), both [depth]."""
+    nth = np.arange(1.0, depth + 1)
+    return nth, 1 / nth
 
 
 @functools.lru_cache(maxsize=8)

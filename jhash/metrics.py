@@ -95,7 +95,7 @@ def evaluate_tasks(
         self_rows: [Q], the database row that is the query itself; None where no query is in the database. Only
             protocols that remove it look at it.
         seed: of the permutation where ties are 'shuffled'.
-        pairs: query-item pairs held at a time by each of `ranking.WORKERS` threads, at least one query: 2 to 4 bytes
+        pairs: query-item pairs held at a time by each of `hamming.WORKERS` threads, at least one query: 2 to 4 bytes
             a pair, and 24 for the quarter of them where whole rankings are needed.
 
     Raises:

@@ -26,7 +26,7 @@ class Nearest:
         chex.assert_rank(values, 2)
         start = 0
         while start < values.shape[1]:
-            piece = values[:, start : start + max(512, 2 * self.k, self.seen)]
+            piece = values[:, start : start + max(512, 2**14 // self.rows, 2 * self.k, self.seen)]
             place = first + start
             self.waiting.append(self._all(piece, place) if self._bound() is None else self._smaller(piece, place))
             if sum(part.shape[1] for part in self.waiting) >= self.k or self._bound() is None:
@@ -62,13 +62,15 @@ class Nearest:
 
     def _smaller(self, values, first):
         """Keys of the values below the bound, [rows, m], filled up with the largest key."""
-        below = values < self._bound().astype(values.dtype)[:, None]
-        counts = np.array([np.count_nonzero(row) for row in below])
+        width = values.shape[1]
+        places = np.flatnonzero(values < self._bound().astype(values.dtype)[:, None])
+        edges = np.searchsorted(places, np.arange(0, values.size + 1, width))
+        counts = np.diff(edges)
         rows = np.repeat(np.arange(self.rows), counts)
-        columns = np.flatnonzero(below) - rows * values.shape[1]
+        columns = places - rows * width
         keys = np.full((self.rows, counts.max()), np.iinfo(self.key).max)
-        places = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        keys[rows, places] = self._keys(values[rows, columns], columns.astype(self.key) + self.key(first))
+        filled = np.arange(keys.shape[1])[None, :] < counts[:, None]
+        keys[filled] = self._keys(values[rows, columns], columns.astype(self.key) + self.key(first))
         return keys
 
     def _merge(self):

@@ -5,9 +5,7 @@ all items and the relevant ones at each distance, and whatever ranks by it has t
 """
 
 import functools
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import chex
@@ -18,7 +16,7 @@ import numpy as np
 from jhash import hamming, parallel
 from jhash.types import Array
 
-WORKERS = min(8, os.cpu_count() or 1)  # blocks at a time: NumPy's share of the work is done on one core a block
+CACHED = 2**17  # pairs whose order stays in the processor's cache
 
 
 class Labels(NamedTuple):
@@ -85,13 +83,20 @@ class CodeBlock:
         if depth < items:
             return np.take_along_axis(self.judged, self.rows(depth), axis=1) & 1 > 0
         if self._ranked is None:
-            self._ranked = np.stack([row[np.argsort(row >> 1, kind="stable")[:items]] & 1 > 0 for row in self.judged])
+            few = hamming.blocks(len(self.judged), max(1, CACHED // len(self.judged[0])))
+            self._ranked = np.concatenate([_sorted_relevance(self.judged[rows], items) for rows in few])
         return self._ranked
 
     def rows(self, depth: int) -> np.ndarray:
         """The rows at the first ranks, [q, depth], equal distances by row."""
         items = self.judged.shape[1]
         return hamming.smallest(self.judged >> 1, depth if depth + self.removed < items else items)[:, :depth]
+
+
+def _sorted_relevance(judged, items):
+    """Relevance by distance, equal ones by row, bool [q, items]."""
+    order = np.argsort(judged >> 1, axis=1, kind="stable")[:, :items]
+    return np.stack([row.take(places) for row, places in zip(judged, order, strict=True)]) & 1 > 0
 
 
 class VectorBlock:
@@ -176,7 +181,7 @@ def over_codes(
         selves: [Q] database rows to leave out of the queries' rankings, or None.
         gains: whether blocks count the labels in common.
         pairs: query-item pairs in a block, at least a query. A block takes 1 byte a pair (2 above 126 bits), and about
-            20 more where whole rankings are asked for; there are WORKERS of them.
+            4 more where whole rankings are asked for; there are `hamming.WORKERS` of them at a time.
     """
     bits = query_codes.shape[1]
     size = parallel.rounded_up(_size(len(query_codes), len(database_codes), pairs))
@@ -190,7 +195,7 @@ def over_codes(
         judged = np.asarray(judge(codes, database, classes, there, own, bits))[: rows.stop - rows.start]
         return work(CodeBlock(judged, bits, selves is not None, _gains(labels, rows, own) if gains else None))
 
-    return _in_threads(one, hamming.blocks(len(query_codes), size))
+    return hamming.in_threads(one, hamming.blocks(len(query_codes), size))
 
 
 def over_vectors(
@@ -211,7 +216,7 @@ def over_vectors(
         counted = _gains(labels, rows, own) if gains else None
         return work(VectorBlock(-(queries[rows] @ database.T), relevant, own, counted))
 
-    return _in_threads(one, hamming.blocks(len(queries), _size(len(queries), len(database), pairs)))
+    return hamming.in_threads(one, hamming.blocks(len(queries), _size(len(queries), len(database), pairs)))
 
 
 def _size(queries, items, pairs):
@@ -229,11 +234,3 @@ def _filled(columns, size):
     """The last block is filled up, so that one compiled call does them all."""
     short = size - columns.shape[-1]
     return np.pad(columns, [(0, 0)] * (columns.ndim - 1) + [(0, short)]) if short else columns
-
-
-def _in_threads(work, parts):
-    pool = ThreadPoolExecutor(WORKERS)
-    try:
-        yield from pool.map(work, parts)
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -3,11 +3,13 @@
 import math
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jhash import hamming
 from jhash.index.approximate import candidates
 from jhash.index.fast import Held
+from jhash.types import Array
 
 ASKED = 4096  # candidates of a query, at most: a filter that needs more leaves few items, and those are all looked at
 NONE = np.iinfo(np.int64).max  # the distance of no item
@@ -16,7 +18,7 @@ NONE = np.iinfo(np.int64).max  # the distance of no item
 class Part(NamedTuple):
     """Some rows with their codes."""
 
-    words: np.ndarray  # [W, n]
+    words: Array  # [W, n]
     rows: np.ndarray  # [n] int64, increasing
 
 
@@ -44,7 +46,8 @@ class Choice:
 
 def _part(words: np.ndarray, allowed: np.ndarray, first: int) -> Part:
     rows = np.flatnonzero(allowed)
-    return Part(words if len(rows) == len(allowed) else words[:, rows], rows + first)
+    # on the device once, and not for each search: a choice is kept as long as it holds
+    return Part(jax.device_put(words if len(rows) == len(allowed) else words[:, rows]), rows + first)
 
 
 def nearest(choice: Choice, queries: np.ndarray, bits: int, k: int) -> Hits:

@@ -4,16 +4,19 @@ python tests/benchmarks/evaluation.py [--items 45600] [--bits 64] [--labels labe
 
 Each line is measured in a process of its own: seconds, and the peak of its memory with everything loaded. The first
 table is of 45,600 codes of 239 classes that search themselves; rows marked * did a part of the queries and are scaled
-up. The second, with a file of 0/1 labels (MIRFLICKR-25K: 20,015 x 24), is of 2,000 queries and the full ranking.
+up. The second, with a file of 0/1 labels (MIRFLICKR-25K: 20,015 x 24), is of 2,000 queries and the full ranking, the
+median of three.
 """
 
 import argparse
+import importlib
 import multiprocessing
 import resource
 import time
 
 import numpy as np
 
+PACKAGES = ("jhash.metrics", "faiss")  # imported before the clock runs
 CUTOFFS = (5, 10, 20, 40, 60, 80, 100)
 PART = 500  # queries that a slow program does
 
@@ -135,6 +138,8 @@ FULL = {
 def video(name, items, bits, pipe):
     codes, labels = video_codes(items, bits)
     work, part = VIDEO[name]
+    for package in PACKAGES:
+        importlib.import_module(package)
     clock = time.perf_counter()
     work(codes, labels)
     scale = items / part if part > 1 else 1
@@ -143,10 +148,12 @@ def video(name, items, bits, pipe):
 
 def full(name, path, bits, pipe):
     given = multi_label(path, bits)
-    FULL[name](tuple(part[:64] for part in given))
-    clock = time.perf_counter()
-    found = FULL[name](given)
-    pipe.send((time.perf_counter() - clock, peak(), found))
+    seconds = []
+    for _ in range(3):
+        clock = time.perf_counter()
+        found = FULL[name](given)
+        seconds.append(time.perf_counter() - clock)
+    pipe.send((sorted(seconds)[1], peak(), found))
 
 
 def peak():
