@@ -23,6 +23,7 @@ from jhash.types import Array
 
 PAIRS = 2**22  # query-item pairs in a block: 1 byte each, or 2 above 255 bits, and as much again to compare them
 QUERIES = 256  # in a block: the database's codes are then read once for all of them
+UNROLLED = 32  # words of a code that are compared in one expression
 FEW = 8  # queries that are compared with the whole database one by one, which is quicker than cutting it up
 WORKERS = min(8, os.cpu_count() or 1)  # blocks at a time: NumPy's share of the work is done on one core a block
 
@@ -46,8 +47,19 @@ def distances(queries: np.ndarray, database: np.ndarray, bits: int) -> Array:
     chex.assert_rank([queries, database], 2)
     chex.assert_equal_shape([queries, database], dims=0)
     count = jnp.uint8 if bits <= 255 else jnp.uint16  # a uint8 sum of 256 differing bits would wrap to 0
+    differing = functools.partial(_summed, of=jnp.bitwise_xor, count=count)
+    if len(queries) <= UNROLLED:
+        return differing(queries, database)
+    # a loop over groups of words: XLA would take minutes to compile hundreds in one expression
+    both = [jnp.pad(words, ((0, -len(words) % UNROLLED), (0, 0))) for words in (queries, database)]
+    groups = [words.reshape(-1, UNROLLED, words.shape[1]) for words in both]
+    start = jnp.zeros((queries.shape[1], database.shape[1]), count)
+    return lax.fori_loop(0, len(groups[0]), lambda i, total: total + differing(groups[0][i], groups[1][i]), start)
+
+
+def _summed(queries, database, of, count):
     words = zip(queries, database, strict=True)
-    return sum(lax.population_count(q[:, None] ^ d[None, :]).astype(count) for q, d in words)
+    return sum(lax.population_count(of(q[:, None], d[None, :])).astype(count) for q, d in words)
 
 
 @jax.jit
@@ -55,8 +67,7 @@ def shared_bits(queries: np.ndarray, database: np.ndarray) -> Array:
     """Bits set in both of each pair: word-major [W, Q] and [W, N] -> [Q, N] of uint16. Labels in common."""
     chex.assert_rank([queries, database], 2)
     chex.assert_equal_shape([queries, database], dims=0)
-    words = zip(queries, database, strict=True)
-    return sum(lax.population_count(q[:, None] & d[None, :]).astype(jnp.uint16) for q, d in words)
+    return _summed(queries, database, jnp.bitwise_and, jnp.uint16)
 
 
 def top_k(
@@ -201,13 +212,14 @@ def _top_k_on_device(queries, database, bits, k, pairs):
     """With keys selected where the distances are; the blocks' best are merged on the host."""
     count, items, database = queries.shape[1], database.shape[1], np.asarray(database)
     high = max(1, min(count, QUERIES))
-    wide = min(items, 2**20, max(k, pairs // high))
+    shift = 31 - bits.bit_length()  # what a key of 32 bits leaves for places
+    wide = min(items, 2**shift, max(k, pairs // high))
     asked = [parallel.last_axis(_filled(queries[:, rows], _rounded(high))) for rows in blocks(count, high)]
     best = [Nearest(rows.stop - rows.start, k, items, bits) for rows in blocks(count, high)]
     for columns in blocks(items, wide):
         words, number = _filled(database[:, columns], _rounded(wide)), columns.stop - columns.start
         for one, nearest in zip(asked, best, strict=True):
-            value, place = _select(one, words, number, bits, min(k, wide))
+            value, place = _select(one, words, number, bits, min(k, wide), shift)
             held = slice(0, min(k, number))
             nearest.add_sorted(*(np.asarray(part)[: nearest.rows, held] for part in (value, place)), columns.start)
     found = [(np.empty((0, k), np.int64),) * 2, *(one.result() for one in best)]
@@ -247,11 +259,11 @@ def _filled(words, size):
     return words if words.shape[1] == size else np.pad(words, ((0, 0), (0, size - words.shape[1])))
 
 
-@functools.partial(jax.jit, static_argnames=("bits", "k"))
-def _select(queries, database, number, bits, k):
-    """(distances, places) of the k nearest of the first `number` items, [Q, k] each. At most 2^20 items."""
+@functools.partial(jax.jit, static_argnames=("bits", "k", "shift"))
+def _select(queries, database, number, bits, k, shift):
+    """(distances, places) of the k nearest of the first `number` items, [Q, k] each. At most 2^shift items."""
     places = jnp.arange(database.shape[1])[None, :]
-    keys = distances(queries, database, bits).astype(jnp.int32) << 20 | places
+    keys = distances(queries, database, bits).astype(jnp.int32) << shift | places
     keys = jnp.where(places < number, keys, jnp.iinfo(jnp.int32).max)
     keys = -lax.top_k(-keys, k)[0]
-    return keys >> 20, keys & (2**20 - 1)
+    return keys >> shift, keys & (2**shift - 1)

@@ -15,7 +15,7 @@ def _plain(queries, database):
     return [[oracle.hamming(q, d) for d in database.tolist()] for q in queries.tolist()]
 
 
-@pytest.mark.parametrize("bits", [1, 8, 13, 64, 300])
+@pytest.mark.parametrize("bits", [1, 8, 13, 64, 255, 256, 257, 300, 1031])
 def test_distances_equal_plain_counting(bits):
     queries, database = _signs(0, 3, bits), _signs(1, 11, bits)
     found = hamming.distances(hamming.lay_out(queries), hamming.lay_out(database), bits)
@@ -141,12 +141,12 @@ def test_rows_are_counted_beyond_what_32_bit_keys_hold(bits, items):
     assert found[1].tolist() == [[items // 2, items - 1, 0]]
 
 
-@pytest.mark.parametrize("k", [1, 7, 41])
-@pytest.mark.parametrize("pairs", [50, 10**6])
-def test_selection_on_a_device_gives_the_same(k, pairs):
-    queries, database = (hamming.lay_out(_signs(seed, items, 6)) for seed, items in ((2, 5), (3, 41)))
-    on_device = hamming._top_k_on_device(queries, database, 6, k, pairs)
-    for found, expected in zip(on_device, hamming.top_k(queries, database, 6, k), strict=True):
+@pytest.mark.parametrize("bits, k, pairs", [(6, 1, 50), (6, 7, 50), (6, 41, 10**6), (6, 41, 50), (4096, 7, 10**6)])
+def test_selection_on_a_device_gives_the_same(bits, k, pairs):
+    queries, database = (hamming.lay_out(_signs(seed, items, bits)) for seed, items in ((2, 5), (3, 41)))
+    database[:, 7] = hamming.lay_out(-_signs(2, 5, bits))[:, 0]  # as far away as can be
+    on_device = hamming._top_k_on_device(queries, database, bits, k, pairs)
+    for found, expected in zip(on_device, hamming.top_k(queries, database, bits, k), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
