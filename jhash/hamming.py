@@ -47,19 +47,7 @@ def distances(queries: np.ndarray, database: np.ndarray, bits: int) -> Array:
     chex.assert_rank([queries, database], 2)
     chex.assert_equal_shape([queries, database], dims=0)
     count = jnp.uint8 if bits <= 255 else jnp.uint16  # a uint8 sum of 256 differing bits would wrap to 0
-    differing = functools.partial(_summed, of=jnp.bitwise_xor, count=count)
-    if len(queries) <= UNROLLED:
-        return differing(queries, database)
-    # a loop over groups of words: XLA would take minutes to compile hundreds in one expression
-    both = [jnp.pad(words, ((0, -len(words) % UNROLLED), (0, 0))) for words in (queries, database)]
-    groups = [words.reshape(-1, UNROLLED, words.shape[1]) for words in both]
-    start = jnp.zeros((queries.shape[1], database.shape[1]), count)
-    return lax.fori_loop(0, len(groups[0]), lambda i, total: total + differing(groups[0][i], groups[1][i]), start)
-
-
-def _summed(queries, database, of, count):
-    words = zip(queries, database, strict=True)
-    return sum(lax.population_count(of(q[:, None], d[None, :])).astype(count) for q, d in words)
+    return over_words(queries, database, lambda q, d: lax.population_count(q ^ d).astype(count), jnp.add)
 
 
 @jax.jit
@@ -67,7 +55,26 @@ def shared_bits(queries: np.ndarray, database: np.ndarray) -> Array:
     """Bits set in both of each pair: word-major [W, Q] and [W, N] -> [Q, N] of uint16. Labels in common."""
     chex.assert_rank([queries, database], 2)
     chex.assert_equal_shape([queries, database], dims=0)
-    return _summed(queries, database, jnp.bitwise_and, jnp.uint16)
+    return over_words(queries, database, lambda q, d: lax.population_count(q & d).astype(jnp.uint16), jnp.add)
+
+
+def over_words(queries: Array, database: Array, compare: Callable, combine: Callable) -> Array:
+    """Word-major [W, Q] and [W, N] -> [Q, N]: what `compare` says of each two words, put together by `combine`.
+
+    Of two words without a bit set it has to say what changes nothing.
+    """
+
+    def some(asking, searched):
+        words = zip(asking, searched, strict=True)
+        return functools.reduce(combine, [compare(q[:, None], d[None, :]) for q, d in words])
+
+    if len(queries) <= UNROLLED:
+        return some(queries, database)
+    # a loop over groups of words: XLA would take minutes to compile hundreds in one expression
+    both = [jnp.pad(words, ((0, -len(words) % UNROLLED), (0, 0))) for words in (queries, database)]
+    asking, searched = (words.reshape(-1, UNROLLED, words.shape[1]) for words in both)
+    start = some(asking[0], searched[0])
+    return lax.fori_loop(1, len(asking), lambda i, total: combine(total, some(asking[i], searched[i])), start)
 
 
 def top_k(

@@ -154,8 +154,7 @@ def relevance(query_labels: Array, database_labels: Array) -> Array:
     """Whether each pair shares a label, bool [q, N]; labels as in `Labels.compared`."""
     if query_labels.ndim == 1:
         return query_labels[:, None] == database_labels[None, :]
-    words = zip(query_labels, database_labels, strict=True)
-    return functools.reduce(jnp.bitwise_or, [q[:, None] & d[None, :] for q, d in words]) != 0
+    return hamming.over_words(query_labels, database_labels, jnp.bitwise_and, jnp.bitwise_or) != 0
 
 
 _relevance = jax.jit(relevance)

@@ -29,8 +29,9 @@ def test_opposite_codes_differ_in_every_bit(bits, dtype):
     assert found.dtype == dtype and found[0, 0] == bits
 
 
-def test_shared_bits_are_labels_in_common():
-    labels = (np.random.default_rng(0).random((20, 11)) < 0.4).astype(np.uint8)
+@pytest.mark.parametrize("classes", [11, 700])
+def test_shared_bits_are_labels_in_common(classes):
+    labels = (np.random.default_rng(0).random((20, classes)) < 0.4).astype(np.uint8)
     found = hamming.shared_bits(hamming.lay_out(labels), hamming.lay_out(labels))
     np.testing.assert_array_equal(found, labels.astype(int) @ labels.T)
 

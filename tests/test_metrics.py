@@ -78,6 +78,16 @@ def test_preset_equals_plain_loops(preset, multi, bits):
         np.testing.assert_allclose(scores.values["map", k], expected, **EXACT)
 
 
+def test_hundreds_of_classes_are_those_that_items_have():
+    problem = _problem(8, multi=True)
+    wide = [np.zeros((len(labels), 700), np.uint8) for labels in problem[2:4]]
+    for labels, narrow in zip(wide, problem[2:4], strict=True):
+        labels[:, [0, 150, 300, 500, 699]] = narrow
+    found = metrics.evaluate_codes(*problem[:2], *wide, "dcmh", ndcg_ranks=(5,))
+    expected = metrics.evaluate_codes(*problem[:4], "dcmh", ndcg_ranks=(5,))
+    assert all((found.values[name] == expected.values[name]).all() for name in expected.values)
+
+
 @pytest.mark.parametrize("preset", ["dcmh", "deephash"])
 @pytest.mark.parametrize("k", [1, 6, 46])
 def test_presets_at_other_cutoffs(preset, k):
