@@ -4,8 +4,8 @@ python tests/benchmarks/evaluation.py [--items 45600] [--bits 64] [--labels labe
 
 Each line is measured in a process of its own: seconds, and the peak of its memory with everything loaded. The first
 table is of 45,600 codes of 239 classes that search themselves; rows marked * did a part of the queries and are scaled
-up. The second, with a file of 0/1 labels (MIRFLICKR-25K: 20,015 x 24), is of 2,000 queries and the full ranking, the
-median of three.
+up, the others are the median of three. The second, with a file of 0/1 labels (MIRFLICKR-25K: 20,015 x 24), is of 2,000
+queries and the full ranking.
 """
 
 import argparse
@@ -140,10 +140,13 @@ def video(name, items, bits, pipe):
     work, part = VIDEO[name]
     for package in PACKAGES:
         importlib.import_module(package)
-    clock = time.perf_counter()
-    work(codes, labels)
+    seconds = []
+    for _ in range(1 if part > 1 else 3):
+        clock = time.perf_counter()
+        work(codes, labels)
+        seconds.append(time.perf_counter() - clock)
     scale = items / part if part > 1 else 1
-    pipe.send((scale * (time.perf_counter() - clock), peak(), None))
+    pipe.send((scale * sorted(seconds)[len(seconds) // 2], peak(), None))
 
 
 def full(name, path, bits, pipe):
