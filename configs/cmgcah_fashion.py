@@ -3,7 +3,7 @@
 python -m jhash.launch --config configs/cmgcah_fashion.py --workdir runs/cmgcah_fashion
 
 About half an hour on 2 cores. mAP over the ranking, 64 bits, seed 0, image → image / image → text / text → image /
-text → text: .576/.541/.555/.794, CCA-ITQ .478/.534/.553/.635, its ablation a, DCMH, .762/.774/.881/.964 (BUILD_NOTES.md).
+text → text: .576/.541/.555/.794, CCA-ITQ .478/.534/.553/.635, ablation a .762/.774/.881/.964 (BUILD_NOTES.md).
 """
 
 from jhash.config import experiment
