@@ -157,7 +157,7 @@ def smallest(values: np.ndarray, k: int) -> np.ndarray:
         values = ordered_bits(values)
     if k == values.shape[1]:
         return np.argsort(values, axis=1, kind="stable")
-    nearest = Nearest(len(values), k, values.shape[1], 8 * values.dtype.itemsize, is_width=True)
+    nearest = Nearest(len(values), k, values.shape[1], 8 * values.dtype.itemsize)
     nearest.add(values, 0)
     return nearest.result()[1]
 
@@ -205,7 +205,7 @@ def _top_k_on_host(queries, database, bits, k, pairs):
     items = database.shape[1]
 
     def one(rows):
-        nearest = Nearest(rows.stop - rows.start, k, items, bits)
+        nearest = Nearest(rows.stop - rows.start, k, items, bits.bit_length())
         for columns, values in _walk(queries[:, rows], database, bits, pairs):
             nearest.add(values, columns.start)
         return nearest.result()
@@ -222,7 +222,7 @@ def _top_k_on_device(queries, database, bits, k, pairs):
     shift = 31 - bits.bit_length()  # what a key of 32 bits leaves for places
     wide = min(items, 2**shift, max(k, pairs // high))
     asked = [parallel.last_axis(_filled(queries[:, rows], _rounded(high))) for rows in blocks(count, high)]
-    best = [Nearest(rows.stop - rows.start, k, items, bits) for rows in blocks(count, high)]
+    best = [Nearest(rows.stop - rows.start, k, items, bits.bit_length()) for rows in blocks(count, high)]
     for columns in blocks(items, wide):
         words, number = _filled(database[:, columns], _rounded(wide)), columns.stop - columns.start
         for one, nearest in zip(asked, best, strict=True):

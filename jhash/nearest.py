@@ -11,9 +11,8 @@ class Nearest:
     after a first piece nearly all of them are passed over by one comparison.
     """
 
-    def __init__(self, rows: int, k: int, columns: int, bits: int, *, is_width: bool = False):
-        """For `rows` rows of `columns` values of 0..bits, or where `is_width` of that many bits each."""
-        width = bits if is_width else bits.bit_length()
+    def __init__(self, rows: int, k: int, columns: int, width: int):
+        """For `rows` rows of `columns` values of `width` bits each."""
         self.rows, self.k = rows, k
         self.shift = max(1, (columns - 1).bit_length())
         self.key = np.uint32 if width + self.shift <= 32 else np.uint64
