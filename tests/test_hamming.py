@@ -70,6 +70,11 @@ def test_smallest_is_a_stable_argsort(dtype, top, k):
     np.testing.assert_array_equal(hamming.smallest(values, k), np.argsort(values, axis=1, kind="stable")[:, :k])
 
 
+def test_smallest_sorts_wide_values_in_rows_longer_than_32_bits_hold():
+    values = np.random.default_rng(4).integers(0, 2**16, (1, 2**16 + 1)).astype(np.uint16)
+    np.testing.assert_array_equal(hamming.smallest(values, 99), np.argsort(values, axis=1, kind="stable")[:, :99])
+
+
 def test_smallest_sorts_real_numbers_with_both_zeros_equal():
     values = np.array([[1.5, -0.0, 0.0, -2.0, 1.5, -1e-30, -np.inf]], np.float32)
     np.testing.assert_array_equal(hamming.smallest(values, 7), [[6, 3, 5, 1, 2, 0, 4]])

@@ -6,7 +6,7 @@ import numpy as np
 import oracle_metrics as oracle
 import pytest
 
-from jhash import measures, metrics
+from jhash import measures, metrics, ranking
 from jhash.types import InputError
 
 EXACT = {"rtol": 0, "atol": 1e-12}
@@ -76,6 +76,18 @@ def test_preset_equals_plain_loops(preset, multi, bits):
     for k in protocol.cutoffs:
         expected = [_oracle(problem, protocol, query, k) for query in scores.queries]
         np.testing.assert_allclose(scores.values["map", k], expected, **EXACT)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_relevant_is_what_shares_a_label(most):
+    random = np.random.default_rng(0)
+    labels = np.zeros((20, 11), np.uint8)
+    for row in labels[1:]:  # the first item has none
+        row[random.choice(11, size=most, replace=False)] = 1
+    asking, searched = ranking.lay_out_labels(labels[:8], labels)
+    assert (asking.ids is None) == (most > 1)
+    plain = [[oracle.shares_a_label(a, b) for b in labels.tolist()] for a in labels[:8].tolist()]
+    np.testing.assert_array_equal(ranking.relevance(asking.compared, searched.compared), plain)
 
 
 def test_hundreds_of_classes_are_those_that_items_have():
