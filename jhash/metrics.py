@@ -128,22 +128,21 @@ def evaluate_vectors(
     database_labels: np.ndarray,
     preset: str,
     *,
-    ties: str | None = None,
-    cutoffs: Sequence[int | None] | None = None,
     self_rows: np.ndarray | None = None,
-    precision_ranks: Sequence[int] = (),
-    ndcg_ranks: Sequence[int] = (),
     seed: int = 0,
+    **asked: Any,
 ) -> Scores:
-    """Scores a ranking by cosine similarity of real vectors [Q, F] and [N, F], highest first; otherwise as codes.
+    """Scores a ranking by cosine similarity of real vectors [Q, F] and [N, F], highest first, by Task(preset, **asked).
 
     A vector of zeros has similarity 0 to everything. Ties are 'stable' or 'shuffled': the other rules count equal
-    distances, which real numbers hardly have.
+    distances, which real numbers hardly have; nor is there a ball of some radius.
     """
-    task = Task(preset, ties, cutoffs, precision_ranks, ndcg_ranks=ndcg_ranks)
+    task = Task(preset, **asked)
     protocol = _protocol(task)
     if protocol.ties not in ("stable", "shuffled"):
         raise InputError(f"ties of real vectors: expected 'stable' or 'shuffled', found {protocol.ties!r}.")
+    if task.radii:
+        raise InputError(f"radii: expected codes for a look-up within a radius, found real vectors and {task.radii}.")
     queries, database = _unit(query_vectors, "query vectors"), _unit(database_vectors, "database vectors")
     _check_widths(queries, database, "vectors")
     _check_labels(queries, database, query_labels, database_labels, self_rows)

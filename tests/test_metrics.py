@@ -333,6 +333,12 @@ def test_vectors_have_no_expected_ties():
         metrics.evaluate_vectors(vectors, vectors, labels, labels, "video", ties="expected")
 
 
+def test_vectors_have_no_ball():
+    vectors, labels = np.ones((2, 3)), np.ones((2, 1), np.uint8)
+    with pytest.raises(InputError, match="radii: expected codes"):
+        metrics.evaluate_vectors(vectors, vectors, labels, labels, "video", radii=(2,))
+
+
 def test_no_query_left_gives_no_number():
     signs, labels = np.ones((2, 8), np.int8), np.zeros((2, 3), np.uint8)
     scores = metrics.evaluate_codes(signs, signs, labels, labels, "trec")
