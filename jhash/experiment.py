@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from jhash import gallery, library, plot, report, scan, train
+from jhash import cost, library, report, scan, train
 from jhash.config import baseline, is_paired, method_of
 from jhash.curves import curve
 from jhash.data.dataset import Dataset, Task
@@ -17,6 +17,8 @@ from jhash.data.streams import Known, load_streams
 from jhash.evaluate import encode, labels_of, require_labels, save_codes, save_preparation, score
 from jhash.journal import Journal
 from jhash.library import Library
+from jhash.pages import pictures, searches
+from jhash.pages import run as page
 from jhash.parallel import count, memory_gb
 from jhash.types import InputError, Method
 from jhash.validation import Validation
@@ -56,7 +58,7 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     if config.get("stages", "fold") != "fold" and not isinstance(method, scan.Method):
         raise InputError(f"config.stages: expected 'fold' for {config.method}, found {config.stages!r}")
     earlier = {seed: _earlier(config, workdir, seed) for seed in _seeds(config)}
-    dataset = _dataset(config, earlier[config.seed])
+    dataset = dataset_of(config, earlier[config.seed])
     for part in dataset.parts:
         require_labels(dataset.tables[part])
     contenders = {config.method: method} | {name: baseline(name, config) for name in config.baselines}
@@ -69,7 +71,7 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     decided = config.to_dict()
     if decided["run"]["resident_gb"] < 0:
         decided["run"]["resident_gb"] = memory_gb()
-    found, curves = [], []
+    found, curves, costs = [], [], {}
     with claimed(workdir, decided) as decided, Interrupt() as interrupt:
         config = ConfigDict(decided)
         save_preparation(workdir, dataset.normalisation, dataset.words)
@@ -80,25 +82,29 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
                 past = _trained(config, contender, name, seed, dataset, workdir, given, interrupt, validation)
                 coded = _coded(contender, past, dataset, folder)
                 _hand_on(folder, config, contender, past, dataset, coded, given)
-                if (name, seed) == (config.method, config.seed) and gallery.has_pictures(dataset):
+                if seed == config.seed:
+                    costs |= _cost(name, contender, past, dataset)
+                if (name, seed) == (config.method, config.seed) and searches.has_pictures(dataset):
                     facts = f"{name}, {contender.bits} bits, seed {seed}"
-                    gallery.write(workdir / "search.html", dataset, _tasks(contender, dataset), coded, facts)
-                for task in _tasks(contender, dataset):
-                    arrays = _arrays(task, coded, dataset, given)
+                    searches.write(workdir / "search.html", dataset, tasks_of(contender, dataset), coded, facts)
+                for task in tasks_of(contender, dataset):
+                    arrays = arrays_of(task, coded, dataset, given)
                     found += _rows(contender, name, task, arrays, dataset, config, seed)
                     if task.drawn:
                         names = {"dataset": dataset.name, "method": name, "seed": seed, "query": task.names[0]}
                         curves.append(names | {"database": task.names[1]} | curve(*arrays))
-                report.write_results(workdir / "results.json", [result.row for result in found])
-    rows = [result.row for result in found]
+                report.write_results(workdir / "results.json", found)
+    write_json(workdir / "complexity.json", costs)
+    rows, tasks = [result.row for result in found], {n: tasks_of(one, dataset) for n, one in contenders.items()}
+    page.write(page.Run(workdir, decided, dataset, tasks, found, _against(config), curves))
     if not rows:
         say("no second medium yet: codes and library are kept, and the next one is compared with them")
         return rows
     if curves:
         write_json(workdir / "curves.json", curves)
-        (workdir / "precision_recall.svg").write_text(plot.precision_recall(curves))
+        (workdir / "precision_recall.svg").write_text(pictures.precision_recall(curves))
     else:
-        (workdir / "map_at_k.svg").write_text(plot.map_at_k(rows))
+        (workdir / "map_at_k.svg").write_text(pictures.map_at_k(rows))
     print(_text(config, found, rows))
     return rows
 
@@ -107,9 +113,14 @@ def _text(config, found, rows) -> str:
     """A matrix where media came one by one, else a table that says who won."""
     if "library" in config:
         return report.matrix(rows)
-    asked = (config.against,) if isinstance(config.against, str) else tuple(config.against)
-    against = [name for name in asked if name in config.baselines]
+    against = _against(config)
     return report.table(rows, compared=report.comparisons(found, against), baselines=against)
+
+
+def _against(config) -> list[str]:
+    """The baselines that others are compared with."""
+    asked = (config.against,) if isinstance(config.against, str) else tuple(config.against)
+    return [name for name in asked if name in config.baselines]
 
 
 def _check_reads(config, name: str, method: Method, dataset: Dataset) -> None:
@@ -124,11 +135,11 @@ def _check_reads(config, name: str, method: Method, dataset: Dataset) -> None:
         raise InputError(
             f"config.{field}: expected a method of media one by one, found {name!r}, which learns from pairs"
         )
-    if dataset.tasks and not _tasks(method, dataset):
+    if dataset.tasks and not tasks_of(method, dataset):
         raise InputError(f"config.{field}: expected codes that can be compared across media, found {name!r}")
 
 
-def _tasks(method: Method, dataset: Dataset) -> list[Task]:
+def tasks_of(method: Method, dataset: Dataset) -> list[Task]:
     """Those that the method's codes can do: within a medium alone where each medium is hashed by itself."""
     if getattr(method, "across_media", True):
         return list(dataset.tasks)
@@ -164,7 +175,7 @@ def _earlier(config, workdir: Path, seed: int) -> Library | None:
     return found
 
 
-def _dataset(config, earlier: Library | None) -> Dataset:
+def dataset_of(config, earlier: Library | None) -> Dataset:
     if "modalities" not in config:
         if config.data.name in PAIRS:
             raise InputError(
@@ -216,6 +227,14 @@ def _coded(method: Method, past, dataset: Dataset, folder: Path) -> dict[str, np
     return coded
 
 
+def _cost(name: str, method: Method, past, dataset: Dataset) -> dict[str, dict]:
+    try:
+        return {name: cost.of_run(method, past, dataset)}
+    except Exception as error:  # whatever it is, the results don't depend on it
+        say(f"{name}: what encoding costs was not found ({error})")
+        return {}
+
+
 def _hand_on(folder: Path, config, method: Method, past, dataset: Dataset, coded, earlier: Library | None) -> None:
     """Where stages kept a library, writes what later media need of this run and of those before it."""
     kept = list(past.values())[-1].kept
@@ -233,7 +252,7 @@ def _hand_on(folder: Path, config, method: Method, past, dataset: Dataset, coded
     library.write(folder / library.FILE, handed)
 
 
-def _arrays(task: Task, coded, dataset: Dataset, earlier: Library | None) -> list[np.ndarray]:
+def arrays_of(task: Task, coded, dataset: Dataset, earlier: Library | None) -> list[np.ndarray]:
     """A task's codes and labels: of the queries [Q, K], of the database [N, K], [Q, C], [N, C].
 
     A part that has no table is one of the library's.

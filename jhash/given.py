@@ -17,24 +17,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jhash import measures, metrics, plot, report
+from jhash import measures, metrics, report
 from jhash.curves import curve
 from jhash.data.given_codes import BIT_ORDERS, Given, read_given, read_rows
 from jhash.data.given_files import Source
 from jhash.data.validate import near
+from jhash.pages import pictures
 from jhash.types import InputError
 from jhash.workdir import write_json
 
-FILES = ("results.json", "curves.json", "precision_recall.svg")
+FILES = ("results.json", report.PER_QUERY, "curves.json", "precision_recall.svg")
 
 
 class Evaluation(NamedTuple):
     """What `evaluate_arrays` found."""
 
-    rows: list[dict]  # as in results.json
+    found: list[report.Result]  # rows of results.json and their per-query values
     scores: dict[str, metrics.Scores]  # preset -> per-query values
     given: Given  # codes ±1 and labels 0/1, as they were understood
     self_rows: np.ndarray | None  # [Q]
+
+    @property
+    def rows(self) -> list[dict]:
+        """As in results.json."""
+        return [result.row for result in self.found]
 
 
 def evaluate_arrays(
@@ -100,9 +106,9 @@ def evaluate_arrays(
     asked = {"precision_ranks": precision_ranks, "ndcg_ranks": ndcg_ranks, "radii": radii}
     tasks = [metrics.Task(preset, ties, cutoffs, **asked) for preset in presets]
     scores = dict(zip(presets, metrics.evaluate_tasks(*given, tasks, self_rows=own, seed=seed), strict=True))
-    rows = []
+    found = []
     for preset in presets:
-        rows += report.results(
+        found += report.results(
             scores[preset],
             method=method,
             variant=None,
@@ -113,7 +119,7 @@ def evaluate_arrays(
             seed=seed if scores[preset].ties == "shuffled" else None,
             items=(len(given.query), len(given.database)),
         )
-    return Evaluation([result.row for result in rows], scores, given, own)
+    return Evaluation(found, scores, given, own)
 
 
 def _own_rows(self_rows: Source | None, given: Given) -> np.ndarray | None:
@@ -128,7 +134,7 @@ def _own_rows(self_rows: Source | None, given: Given) -> np.ndarray | None:
 
 
 def write(workdir: Path, evaluation: Evaluation) -> list[str]:
-    """Writes results.json and, where anything was found, curves.json and its picture; their names.
+    """Writes results.json, per_query.npz and, where anything was found, curves.json and its picture; their names.
 
     What an earlier evaluation left there goes first. Raises InputError: the folder can't be written.
     """
@@ -143,12 +149,12 @@ def write(workdir: Path, evaluation: Evaluation) -> list[str]:
         if curves:
             write_json(workdir / "curves.json", curves)
             partial = workdir / ".precision_recall.partial"
-            partial.write_text(plot.precision_recall(curves))
+            partial.write_text(pictures.precision_recall(curves))
             partial.replace(workdir / "precision_recall.svg")
-        report.write_results(workdir / "results.json", evaluation.rows)
+        report.write_results(workdir / "results.json", evaluation.found)
     except OSError as error:
         raise InputError(f"{workdir}: cannot be written: {error.strerror or error}.") from error
-    return list(FILES if curves else FILES[:1])
+    return list(FILES if curves else FILES[:2])
 
 
 def _check_workdir(workdir: Path) -> None:
@@ -246,7 +252,7 @@ def main(arguments: list[str] | None = None) -> int:
     columns = sorted(dict.fromkeys((row["metric"], row["k"]) for row in evaluation.rows), key=lambda it: it[0] != "map")
     print("\n" + report.table(evaluation.rows, columns=columns))
     if written:
-        without = "" if len(written) > 1 else " No curve: nothing was found."
+        without = "" if len(written) > 2 else " No curve: nothing was found."
         print(f"{options.workdir}: {', '.join(written)}.{without}")
     return 0
 

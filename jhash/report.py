@@ -1,7 +1,11 @@
-"""Results as rows in results.json, and as a table for a terminal with won, tied or lost against a baseline."""
+"""Results as rows in results.json, their values query by query in per_query.npz, and as a table for a terminal."""
 
+import hashlib
+import io
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +17,7 @@ from jhash.metrics import Scores
 from jhash.types import InputError
 
 CELL = ("dataset", "query", "database", "method", "variant", "bits", "preset", "ties", "metric", "k")
+PER_QUERY = "per_query.npz"
 FIELDS = (*CELL, "value", "ci95", "seed", "query_items", "database_items")
 COLUMNS = (("map", 5), ("map", 20), ("map", None))
 LEGEND = "± half of the 95 % interval over queries (bootstrap); s the standard deviation between seeds"
@@ -23,6 +28,7 @@ class Result(NamedTuple):
 
     row: dict
     values: np.ndarray
+    queries: np.ndarray  # [S] the rows of the queries that count
 
 
 def results(
@@ -51,7 +57,7 @@ def results(
         interval = None if mean is None else [low, high]
         row = names | {"metric": metric, "k": k, "value": mean, "ci95": interval, "seed": seed}
         row |= {"query_items": items[0], "database_items": items[1]}
-        found.append(Result(row, values))
+        found.append(Result(row, values, scores.queries))
     return found
 
 
@@ -85,25 +91,45 @@ def comparisons(found: Sequence[Result], baselines: Sequence[str]) -> dict[tuple
     }
 
 
-def write_results(path: Path, rows: Sequence[Mapping]) -> None:
-    """Writes the rows as one JSON list, whole or not at all.
+def write_results(path: Path, found: Sequence[Result]) -> None:
+    """Writes the rows as one JSON list and, beside it, per_query.npz: both whole, or what was there before stays.
+
+    per_query.npz has the values [S] of row 3 under '3'. Rows that count the same queries share their row numbers:
+    `queries` [rows] says that those of row 3 are under 'queries_<queries[3]>'. `digest` is the SHA-256 of the
+    results.json that it belongs to.
 
     Raises:
         ValueError: for NaN or infinity, which JSON has no word for: undefined values are null.
-        OSError: where the disk is full or the folder can't be written to; what was there before stays.
+        OSError: where the disk is full or the folder can't be written to.
     """
     path = Path(path)
-    text = json.dumps([{field: row[field] for field in FIELDS} for row in rows], allow_nan=False, indent=1)
-    part = path.with_name(path.name + ".part")
+    rows = [{field: result.row[field] for field in FIELDS} for result in found]
+    text = (json.dumps(rows, allow_nan=False, indent=1) + "\n").encode()
+    written = {path.with_name(PER_QUERY): _packed(found, text), path: text}
+    parts = {whole: whole.with_name(whole.name + ".part") for whole in written}
     try:
-        with open(part, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        for whole, content in written.items():
+            with open(parts[whole], "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for whole, part in parts.items():
+            os.replace(part, whole)
     except OSError:
-        part.unlink(missing_ok=True)
+        for part in parts.values():
+            part.unlink(missing_ok=True)
         raise
+
+
+def _packed(found: Sequence[Result], text: bytes) -> bytes:
+    arrays, shared, numbers = {"digest": np.array(hashlib.sha256(text).hexdigest())}, {}, []
+    for number, result in enumerate(found):
+        queries = np.asarray(result.queries, np.int32)
+        numbers.append(shared.setdefault(queries.tobytes(), len(shared)))
+        arrays |= {str(number): np.asarray(result.values, np.float64), f"queries_{numbers[-1]}": queries}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, queries=np.array(numbers, np.int32), **arrays)
+    return buffer.getvalue()
 
 
 def read_results(path: Path) -> list[dict]:
@@ -125,6 +151,37 @@ def read_results(path: Path) -> list[dict]:
         if missing:
             raise InputError(f"{path}: row {number}: expected the fields {', '.join(FIELDS)}, missing {missing}.")
     return rows
+
+
+def read_found(workdir: Path) -> list[Result]:
+    """What `write_results` wrote at <workdir>/results.json and beside it.
+
+    Raises:
+        InputError: one of the two files is missing or damaged, or they are of different runs.
+    """
+    results, file = Path(workdir) / "results.json", Path(workdir) / PER_QUERY
+    rows = read_results(results)
+    if not file.is_file():
+        raise InputError(f"{file}: expected the values of single queries, found no such file: run it again.")
+    most = max([row["query_items"] for row in rows], default=0)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if any(member.file_size > 8 * (most + len(rows)) + 4096 for member in archive.infolist()):
+                raise ValueError(f"arrays of more than {most:,} queries")
+        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as held:
+            digest, shared = str(held["digest"]), held["queries"]
+            if digest != hashlib.sha256(results.read_bytes()).hexdigest():
+                raise InputError(f"{file}: expected the values of {results.name}, found others: run it again.")
+            queries = {number: held[f"queries_{number}"] for number in set(shared.tolist())}
+            found = [Result(row, held[str(i)], queries[shared[i]]) for i, row in enumerate(rows)]
+    except (OSError, ValueError, KeyError, IndexError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{file}: expected the values of single queries, found a damaged file: {error}.") from error
+    return found
+
+
+def read_values(workdir: Path) -> dict[tuple, np.ndarray]:
+    """(*cell, seed) -> values [S] of the queries that count. Raises InputError: see `read_found`."""
+    return {(*cell(result.row), result.row["seed"]): result.values for result in read_found(workdir)}
 
 
 def table(
@@ -191,7 +248,7 @@ def _square(kind, cells):
     mean, deviation = intervals.spread([float(np.mean(values)) for values in seeds.values()])
     spread = "" if deviation is None else f", s{_short(deviation)} between {len(seeds)} seeds"
     head = f"{dataset}: {named}, {'real' if bits is None else f'{bits} bits'}; mAP, {preset}, {ties}; {how} -> {where}"
-    return f"{head}\n{_aligned(lines)}\nmean of {len(cells)} tasks {_short(mean)}{spread}"
+    return f"{head}\n{aligned(lines)}\nmean of {len(cells)} tasks {_short(mean)}{spread}"
 
 
 def _mean(rows):
@@ -203,33 +260,35 @@ def _block(rows, columns, compared):
     kinds = dict.fromkeys((row["metric"], row["k"], row["preset"], row["ties"]) for row in rows)
     kinds = [kind for column in columns for kind in kinds if kind[:2] == column]
     lines = [
-        ["method", "bits", *(_title(metric, k) for metric, k, _, _ in kinds)],
+        ["method", "bits", *(title(metric, k) for metric, k, _, _ in kinds)],
         ["", "", *(f"{preset}, {ties}" for _, _, preset, ties in kinds)],
     ]
     for method, variant, bits in dict.fromkeys((row["method"], row["variant"], row["bits"]) for row in rows):
         line = [method if variant is None else f"{method} ({variant})", "real" if bits is None else str(bits)]
         for kind in kinds:
-            line.append(_text([row for row in rows if _key(row) == (method, variant, bits, *kind)], compared))
+            line.append(text([row for row in rows if _key(row) == (method, variant, bits, *kind)], compared))
         lines.append(line)
-    return _aligned(lines)
+    return aligned(lines)
 
 
-def _aligned(lines):
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of as many texts each, in columns."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    aligned = ("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
-    return "\n".join(line.rstrip() for line in aligned)
+    padded = ("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(line.rstrip() for line in padded)
 
 
 def _key(row):
     return tuple(row[field] for field in ("method", "variant", "bits", "metric", "k", "preset", "ties"))
 
 
-def _title(metric, k):
+def title(metric: str, k: int | None) -> str:
+    """'mAP@5', 'mAP', 'lookup precision@2'."""
     name = "mAP" if metric == "map" else metric.replace("_", " ")
     return name if k is None else f"{name}@{k}"
 
 
-def _text(rows, compared):
+def text(rows, compared):
     """A cell: mean over seeds, half the interval, spread between seeds, and the verdict."""
     known = [row for row in rows if row["value"] is not None]
     if not known:

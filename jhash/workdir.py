@@ -12,6 +12,10 @@ from jhash.types import InputError
 FREE = ("run", "seeds")  # differences that don't make it another experiment
 
 
+class Busy(InputError):
+    """Another process is at work in the folder."""
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes strict JSON, whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
@@ -27,7 +31,8 @@ def claimed(workdir: Path, config: dict) -> Iterator[dict]:
     last bits.
 
     Raises:
-        InputError: the folder can't be written, holds another experiment or other files, or is in use.
+        InputError: the folder can't be written, or holds another experiment or other files.
+        Busy: it is in use.
     """
     config = json.loads(json.dumps(config))
     try:
@@ -39,7 +44,7 @@ def claimed(workdir: Path, config: dict) -> Iterator[dict]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(f"{workdir}: another process is at work in this folder") from error
+            raise Busy(f"{workdir}: another process is at work in this folder") from error
         file = workdir / "config.json"
         if file.is_file():
             held = _read(file)

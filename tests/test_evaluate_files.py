@@ -448,7 +448,7 @@ def test_a_second_evaluation_takes_the_place_of_the_first(tmp_path, capsys):
     np.save(paths[2], np.eye(5, dtype=np.uint8)[[0] * 12])  # nothing to find: no curve
     np.save(paths[3], np.eye(5, dtype=np.uint8)[[1] * 40])
     assert given.main(command(paths, "--name", "second", "--workdir", work)) == 0
-    assert [path.name for path in work.iterdir()] == ["results.json"]
+    assert sorted(path.name for path in work.iterdir()) == ["per_query.npz", "results.json"]
     assert {row["method"] for row in report.read_results(work / "results.json")} == {"second"}
 
 
@@ -471,7 +471,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_read(tmp_pat
 def test_nothing_relevant_above_the_cutoff_draws_no_curve(tmp_path, capsys):
     paths = good(tmp_path, ql=MULTI_HOT[0] * 0, dl=MULTI_HOT[1])
     assert given.main(command(paths, "--workdir", tmp_path / "w")) == 0
-    assert [path.name for path in (tmp_path / "w").iterdir()] == ["results.json"]
+    assert sorted(path.name for path in (tmp_path / "w").iterdir()) == ["per_query.npz", "results.json"]
 
 
 def test_json_prints_the_rows_and_nothing_else(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Bootstrap intervals: known coverage, the same numbers each time, verdicts on the same queries."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -65,3 +67,69 @@ def test_seeds_are_averaged_query_by_query():
 def test_spread_between_seeds():
     assert intervals.spread([0.5]) == (0.5, None)
     np.testing.assert_allclose(intervals.spread([1.0, 2.0, 3.0]), (2.0, 1.0))
+
+
+def enumerated(differences):
+    """The share of all choices of signs whose sum is as far from 0 as the one found."""
+    sums = [abs(np.dot(signs, differences)) for signs in itertools.product([1, -1], repeat=len(differences))]
+    return np.mean(np.array(sums) >= abs(differences.sum()) - 1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 13])
+@pytest.mark.parametrize("gain", [0.0, 0.3])
+def test_few_queries_are_tested_by_every_choice_of_signs(size, gain):
+    random = np.random.default_rng(size)
+    values, baseline = random.random(size) + gain, random.random(size)
+    p = intervals.sign_flip_test(values, baseline)
+    np.testing.assert_allclose(p, enumerated(values - baseline), rtol=1e-12)
+    assert p == intervals.sign_flip_test(baseline, values)  # either way
+
+
+def test_equal_differences_tie_with_the_one_found():
+    assert intervals.sign_flip_test([0.1, 0.2, 0.3], [0.0, 0.1, 0.2]) == 2 / 8  # all up or all down, whatever rounds
+
+
+def test_many_queries_are_tested_by_some_choices_of_signs():
+    differences = np.random.default_rng(4).normal(0.25, 1.0, 14)
+    p = intervals.sign_flip_test(differences, np.zeros(14), flips=9999)  # of 2^14
+    exact = enumerated(differences)
+    assert 0.1 < exact < 0.9 and p != exact
+    assert abs(p - exact) < 4 * np.sqrt(exact * (1 - exact) / 9999)
+    assert (p * 10_000) % 1 == pytest.approx(0, abs=1e-6)  # (k + 1) / (n + 1)
+
+
+def test_a_gain_of_every_query_has_the_smallest_p_that_there_is():
+    baseline = np.random.default_rng(5).random(500)
+    assert intervals.sign_flip_test(baseline + 0.01, baseline) == 1 / 10_000
+    assert intervals.sign_flip_test(baseline, baseline) == 1.0
+
+
+def test_p_is_below_5_percent_5_times_in_100_where_nothing_differs():
+    random = np.random.default_rng(6)
+    ps = [intervals.sign_flip_test(*random.random((2, 40)), flips=399, seed=i) for i in range(600)]
+    assert abs(np.mean(np.array(ps) <= 0.05) - 0.05) < 0.027  # three standard errors
+
+
+def test_queries_without_a_difference_change_nothing():
+    values = np.array([0.3, 0.5, 0.2, 0.9])
+    padded = np.concatenate([values, np.full(100, 0.4)]), np.concatenate([np.full(4, 0.35), np.full(100, 0.4)])
+    assert intervals.sign_flip_test(*padded) == intervals.sign_flip_test(values, np.full(4, 0.35))
+
+
+def test_the_sign_flip_test_needs_the_same_queries():
+    with pytest.raises(InputError, match="expected the baseline's 3 queries, found 2"):
+        intervals.sign_flip_test([0.1, 0.2], [0.1, 0.2, 0.3])
+
+
+def test_another_seed_flips_other_signs():
+    values, baseline = np.random.default_rng(7).random((2, 60))
+    first = intervals.sign_flip_test(values, baseline, seed=0)
+    assert first == intervals.sign_flip_test(values, baseline, seed=0)
+    assert first != intervals.sign_flip_test(values, baseline, seed=1)
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(intervals.holm([0.01, 0.04, 0.03, 0.5]), [0.04, 0.09, 0.09, 0.5])
+    np.testing.assert_allclose(intervals.holm([0.4, 0.6]), [0.8, 0.8])
+    np.testing.assert_allclose(intervals.holm([0.7, 0.9]), [1.0, 1.0])
+    assert intervals.holm([]).shape == (0,)

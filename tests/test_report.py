@@ -1,6 +1,8 @@
 """results.json: its fields, no NaN, whole or not at all; and the table that a terminal shows."""
 
 import json
+import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ def _results(method="itq", gain=0.0, seed=0, bits=16, **scores):
 
 def test_a_row_has_every_field_and_comes_back_as_written(tmp_path):
     (result,) = _results()
-    report.write_results(tmp_path / "results.json", [result.row])
+    report.write_results(tmp_path / "results.json", [result])
     assert report.read_results(tmp_path / "results.json") == [result.row]
     assert set(result.row) == set(report.FIELDS)
     low, high = result.row["ci95"]
@@ -31,32 +33,128 @@ def test_a_row_has_every_field_and_comes_back_as_written(tmp_path):
 
 
 def test_no_query_is_null(tmp_path):
-    rows = [result.row for result in _results(queries=0)]
-    report.write_results(tmp_path / "results.json", rows)
+    found = _results(queries=0)
+    rows = [result.row for result in found]
+    report.write_results(tmp_path / "results.json", found)
     assert '"value": null' in (tmp_path / "results.json").read_text()
     assert "-" in report.table(rows).splitlines()[-3]
 
 
 def test_nan_is_refused_and_the_file_before_stays(tmp_path):
     path, (result,) = tmp_path / "results.json", _results()
-    report.write_results(path, [result.row])
+    report.write_results(path, [result])
     with pytest.raises(ValueError, match="JSON compliant"):
-        report.write_results(path, [result.row | {"value": float("nan")}])
+        report.write_results(path, [result._replace(row=result.row | {"value": float("nan")})])
     assert report.read_results(path) == [result.row]
 
 
 def test_a_write_that_fails_leaves_nothing_half_written(tmp_path, monkeypatch):
     path, (result,) = tmp_path / "results.json", _results()
-    report.write_results(path, [result.row])
+    report.write_results(path, [result])
+    synced, fsync = [], os.fsync
 
-    def full(_):
-        raise OSError(28, "No space left on device")
+    def full(file):
+        synced.append(file)
+        if len(synced) == 2:  # the first of the two files is whole by then
+            raise OSError(28, "No space left on device")
+        fsync(file)
 
     monkeypatch.setattr(report.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         report.write_results(path, [])
-    assert report.read_results(path) == [result.row]
-    assert [entry.name for entry in tmp_path.iterdir()] == ["results.json"]
+    assert [one.row for one in report.read_found(tmp_path)] == [result.row]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["per_query.npz", "results.json"]
+
+
+def test_values_of_single_queries_come_back_as_they_were(tmp_path):
+    found = [*_results(), *_results(seed=1), *_results("new", k=None, preset="trec"), *_results("empty", queries=0)]
+    counted = np.array([0, 3, 4])  # another row, another set of queries
+    found += report.results(
+        Scores("trec", "stable", counted, {("map", None): np.array([0.1, 1 / 3, 0.9])}),
+        **{"method": "few", "bits": 16, "seed": 0, **NAMES},
+    )
+    report.write_results(tmp_path / "results.json", found)
+    again = report.read_found(tmp_path)
+    for before, after in zip(found, again, strict=True):
+        assert before.row == after.row
+        np.testing.assert_array_equal(before.values, after.values)
+        np.testing.assert_array_equal(before.queries, after.queries)
+    values = report.read_values(tmp_path)
+    np.testing.assert_array_equal(values[(*report.cell(found[1].row), 1)], found[1].values)
+    assert len(values) == len(found)
+
+
+def test_rows_share_the_queries_that_they_count(tmp_path):
+    report.write_results(tmp_path / "results.json", [*_results(), *_results("new"), *_results(queries=20)])
+    with np.load(tmp_path / "per_query.npz", allow_pickle=False) as held:
+        assert held["queries"].tolist() == [0, 0, 1]
+        assert sorted(held.files) == ["0", "1", "2", "digest", "queries", "queries_0", "queries_1"]
+
+
+def test_intervals_can_be_found_again(tmp_path):
+    report.write_results(tmp_path / "results.json", _results())
+    (result,) = report.read_found(tmp_path)
+    mean, low, high = report.intervals.bootstrap(result.values)
+    assert (mean, [low, high]) == (result.row["value"], result.row["ci95"])
+
+
+def test_40_rows_of_fcvids_queries_stay_below_20_mb(tmp_path):
+    values = np.random.default_rng(0).random((40, 45_600))  # no two alike: what compression helps least
+    queries = np.arange(45_600)
+    row = _results()[0].row | {"query_items": 45_600}
+    report.write_results(tmp_path / "results.json", [report.Result(row, one, queries) for one in values])
+    assert (tmp_path / "per_query.npz").stat().st_size < 20e6
+    np.testing.assert_array_equal(report.read_found(tmp_path)[39].values, values[39])
+
+
+def _stale(folder):
+    """results.json is of another run."""
+    text = (folder / "results.json").read_text()
+    (folder / "results.json").write_text(text.replace('"itq"', '"lsh"'))
+
+
+def _torn(folder):
+    whole = (folder / "per_query.npz").read_bytes()
+    (folder / "per_query.npz").write_bytes(whole[: len(whole) // 2])
+
+
+def _flipped(folder):
+    with zipfile.ZipFile(folder / "per_query.npz") as archive:
+        place = archive.getinfo("0.npy").header_offset + 200
+    whole = bytearray((folder / "per_query.npz").read_bytes())
+    whole[place] ^= 255
+    (folder / "per_query.npz").write_bytes(whole)
+
+
+def _bomb(folder):
+    """An array of far more numbers than there are queries, small when it is packed."""
+    with np.load(folder / "per_query.npz", allow_pickle=False) as held:
+        arrays = dict(held)
+    np.savez_compressed(folder / "per_query.npz", **arrays | {"0": np.zeros(10**6)})
+
+
+def _pickled(folder):
+    with np.load(folder / "per_query.npz", allow_pickle=False) as held:
+        arrays = dict(held)
+    np.savez_compressed(folder / "per_query.npz", **arrays | {"0": np.array([{}], object)})
+
+
+@pytest.mark.parametrize(
+    "harm, sentence",
+    [
+        (lambda folder: (folder / "per_query.npz").unlink(), "found no such file: run it again"),
+        (_stale, "expected the values of results.json, found others"),
+        (_torn, "found a damaged file"),
+        (_flipped, "found a damaged file"),
+        (_bomb, "found a damaged file: arrays of more than 40 queries"),
+        (_pickled, "found a damaged file: Object arrays cannot be loaded"),
+    ],
+)
+def test_values_that_are_not_those_of_the_rows_are_a_sentence(tmp_path, harm, sentence):
+    report.write_results(tmp_path / "results.json", _results())
+    harm(tmp_path)
+    with pytest.raises(InputError, match=f"per_query.npz: .*{sentence}"):
+        report.read_found(tmp_path)
 
 
 @pytest.mark.parametrize(

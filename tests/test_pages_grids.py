@@ -1,43 +1,22 @@
-"""The page of searches: ranks of hand-made codes, escaped words, nothing from outside, the same bytes each time."""
+"""Searches on a page: ranks of hand-made codes, escaped words, nothing from outside, the same bytes each time."""
 
 import base64
 import dataclasses
 import io
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from page_reader import assert_stands_alone
 from PIL import Image
 
-from jhash import experiment, gallery
+from jhash import experiment
 from jhash.config import experiment as describe
 from jhash.data.dataset import Dataset, Task
 from jhash.data.load import complete
 from jhash.data.pairs import load_pairs
 from jhash.data.source import ArrayTable, SideBySide
+from jhash.pages import embedding, grids, searches, shown
 from jhash.types import Past
-
-
-class Found(HTMLParser):
-    """Tags, what addresses they name, and the words of a page."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.addresses, self.words, self.open = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.addresses += [value for name, value in attributes if name in ("src", "href", "srcset", "action", "data")]
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
 
 
 def table(medium, features, labels):
@@ -86,13 +65,13 @@ def codes():
 
 
 def written(tmp_path, pairs, codes):
-    gallery.write(tmp_path / "search.html", pairs, pairs.tasks, codes, "toy, 12 bits, seed 0")
+    searches.write(tmp_path / "search.html", pairs, pairs.tasks, codes, "toy, 12 bits, seed 0")
     return (tmp_path / "search.html").read_text(encoding="utf-8")
 
 
 def test_the_nearest_come_first_and_equal_ones_by_their_row(codes):
     labels = np.eye(2, dtype=np.uint8)[np.arange(10) % 2]
-    distances, rows, alike = gallery.nearest(codes["image/test"], codes["image/train"], labels[[0, 1, 0]], labels, 8)
+    distances, rows, alike = grids.nearest(codes["image/test"], codes["image/train"], labels[[0, 1, 0]], labels, 8)
     np.testing.assert_array_equal(rows[0], [5, 1, 3, 7, 2, 9, 0, 8])
     np.testing.assert_array_equal(distances[0], [0, 1, 1, 2, 3, 4, 5, 7])
     np.testing.assert_array_equal(rows[2], [6, 4, 8, 0, 9, 2, 7, 1])
@@ -102,38 +81,69 @@ def test_the_nearest_come_first_and_equal_ones_by_their_row(codes):
 
 def test_one_common_class_of_several_is_enough():
     database = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]], np.uint8)
-    _, _, alike = gallery.nearest(bits([0]), bits([0, 1, 2]), np.array([[0, 1, 0]], np.uint8), database, 8)
+    _, _, alike = grids.nearest(bits([0]), bits([0, 1, 2]), np.array([[0, 1, 0]], np.uint8), database, 8)
     np.testing.assert_array_equal(alike, [[True, False, False]])
 
 
 @pytest.mark.parametrize(("size", "number", "rows"), [(641, 3, [0, 320, 640]), (2, 8, [0, 1]), (1, 8, [0])])
 def test_queries_are_spread_evenly(size, number, rows):
-    np.testing.assert_array_equal(gallery.evenly(size, number), rows)
+    np.testing.assert_array_equal(embedding.evenly(size, number), rows)
 
 
-def test_sections_show_each_direction_and_what_was_found(pairs, codes):
-    words, pictures, alike = gallery.sections(pairs, pairs.tasks, codes)
-    assert [one.heading for one in (words, pictures, alike)] == ["text → image", "image → text", "image → image"]
-    assert [len(one.searches) for one in (words, pictures, alike)] == [3, 3, 3]
-    first = words.searches[0]
-    assert first.query.seen == "<b>&\"'" and first.query.classes == "hat"
-    assert [item.seen[0, 0, 0] // 20 for item in first.found] == [5, 1, 3, 7, 2, 9, 0, 8]
-    assert [item.seen for item in pictures.searches[0].found][:3] == ["text 4", "text 6", "text 8"]
-    assert "10 items" in words.note and "rows 0, 1, 2" in words.note
+def found(pairs, task, codes, asking=(0, 1, 2), k=8):
+    return grids.searches(pairs, pairs.tasks[task], codes, np.array(asking), k)
+
+
+def greys(search):
+    """The pictures that a search found, by their grey."""
+    return [decoded(item.look.split('src="')[1].split('"')[0]).getpixel((0, 0))[0] // 20 for item in search.found]
+
+
+def test_a_search_shows_its_query_and_what_was_found(pairs, codes):
+    words, pictures = found(pairs, 2, codes), found(pairs, 1, codes)  # text → image, image → text
+    assert "&lt;b&gt;&amp;" in words[0].query.look and words[0].query.classes == "hat"
+    assert greys(words[0]) == [5, 1, 3, 7, 2, 9, 0, 8]
+    assert [item.look for item in pictures[0].found][:3] == [shown.words(f"text {r}") for r in (4, 6, 8)]
+
+
+def test_the_queries_themselves_are_left_out_where_they_are_searched(codes):
+    labels = np.ones((10, 1), np.uint8)
+    away = codes["image/train"]
+    rows = grids.nearest(away, away, labels, labels, 8, own=np.arange(10))[1]
+    assert rows.shape == (10, 8) and not (rows == np.arange(10)[:, None]).any()
+    rows = grids.nearest(away, away, labels, labels, 20, own=np.arange(10))[1]
+    assert rows.shape == (10, 9) and not (rows == np.arange(10)[:, None]).any()
+
+
+def test_several_parts_are_searched_as_one(pairs, codes):
+    both = Task("text/test", ("image/train", "image/test"), ("text test", "image train + test"))
+    codes["image/test"] = bits([12, 12, 0])
+    first = grids.searches(pairs, both, codes, np.array([0]), 3)[0]
+    assert first.distances.tolist() == [0, 0, 1]
+    assert greys(first) == [5, (255 - 40) // 20, 1]  # row 2 of the second part lies behind all of the first
 
 
 def test_the_mean_is_over_all_queries_and_each_search_has_its_own(tmp_path, pairs, codes):
     # the text queries find 3, 5 and 5 of 8 alike pictures
     text = written(tmp_path, pairs, codes)
-    assert "Mean precision@8 of all 3 queries: 0.54" in gallery.sections(pairs, pairs.tasks, codes)[0].note
     part = text[text.index("<h2>text") : text.index("<h2>image")]
+    assert "Mean precision@8 of all 3 queries: 0.54" in part and "rows 0, 1, 2" in part and "10 items" in part
     assert [part.count(f"precision@8: {share}") for share in ("0.375", "0.625")] == [1, 2]
-    assert part.count('<figure class="alike">') == 13 and part.count('<figure class="other">') == 11
+    assert part.count('<figure class="item right">') == part.count("✓") == 13
+    assert part.count('<figure class="item wrong">') == part.count("✗") == 11
+
+
+def headings(pairs, tasks, codes):
+    return [one.split("</h2>")[0].split("<h2>")[1] for one in searches.sections(pairs, tasks, codes)]
+
+
+def test_each_direction_has_a_section(pairs, codes):
+    assert headings(pairs, pairs.tasks, codes) == ["text → image", "image → text", "image → image"]
 
 
 def test_a_direction_that_the_codes_cannot_do_is_not_shown(pairs, codes):
     within = [task for task in pairs.tasks if task.names == ("image test", "image train")]
-    assert [one.heading for one in gallery.sections(pairs, within, codes)] == ["image → image"]
+    assert headings(pairs, within, codes) == ["image → image"]
 
 
 def test_many_queries_are_cut_to_eight_and_four(pairs, codes):
@@ -142,37 +152,22 @@ def test_many_queries_are_cut_to_eight_and_four(pairs, codes):
         tables[part] = ArrayTable(part, tables[part].read(rows, ["features", "labels"]))
         codes[part] = codes[part][rows]
     many = dataclasses.replace(pairs, tables=tables, shown={"text/test": [str(row) for row in range(30)]})
-    shown = gallery.sections(many, many.tasks, codes)
-    assert [len(one.searches) for one in shown] == [8, 8, 4]
-    assert [search.query.seen for search in shown[0].searches] == ["0", "4", "8", "12", "17", "21", "25", "29"]
-    assert [search.distances[1] for search in shown[0].searches] == [1, 1, 3, 1, 3, 1, 1, 3]
-    assert [bool(search.alike[0]) for search in shown[0].searches] == [
-        False,
-        True,
-        True,
-        False,
-        True,
-        False,
-        True,
-        True,
-    ]
+    sections = searches.sections(many, many.tasks, codes)
+    assert [one.count('class="search"') for one in sections] == [8, 8, 4]
+    assert "Shown: rows 0, 4, 8, 12, 17, 21, 25, 29." in sections[0]
 
 
 def test_words_are_escaped(tmp_path, pairs, codes):
     text = written(tmp_path, pairs, codes)
     assert "<b>&" not in text and "<co>" not in text
-    found = Found(text)
-    assert "<b>&\"'" in found.words and "toys & <co>: toy, 12 bits, seed 0" in found.words
-    assert not found.open
+    page = assert_stands_alone(text)
+    assert "<b>&\"'" in page.words and "toys & <co>: toy, 12 bits, seed 0" in page.words
 
 
 def test_nothing_comes_from_outside_and_nothing_runs(tmp_path, pairs, codes):
-    text = written(tmp_path, pairs, codes)
-    found = Found(text)
-    assert len(found.addresses) == 3 + 3 * 8 + 3 + 3 * 8  # answers to texts, asking pictures, both among pictures
-    assert all(address.startswith("data:image/jpeg;base64,") for address in found.addresses)
-    assert not {"script", "link", "iframe", "object", "a"} & set(found.tags)
-    assert "http:" not in text and "https:" not in text and "url(" not in text and "@import" not in text
+    page = assert_stands_alone(written(tmp_path, pairs, codes))
+    assert len(page.addresses) == 3 + 3 * 8 + 3 + 3 * 8  # answers to texts, asking pictures, both among pictures
+    assert all(address.startswith("data:image/jpeg;base64,") for address in page.addresses)
 
 
 def test_the_same_input_gives_the_same_bytes_and_no_other_file(tmp_path, pairs, codes):
@@ -180,12 +175,12 @@ def test_the_same_input_gives_the_same_bytes_and_no_other_file(tmp_path, pairs, 
     assert [path.name for path in tmp_path.iterdir()] == ["search.html"]
 
 
-def test_without_words_the_classes_stand_for_them_and_the_page_says_so(tmp_path, pairs, codes):
+def test_without_words_the_row_stands_for_them_and_the_page_says_so(tmp_path, pairs, codes):
     bare = dataclasses.replace(pairs, shown={})
     text = written(tmp_path, bare, codes)
-    assert "no words to show of text" in text and "no words to show" not in written(tmp_path, pairs, codes)
-    first = gallery.sections(bare, bare.tasks, codes)[0].searches[0]
-    assert first.query.seen == "hat"
+    assert "nothing to show of text" in text and "nothing to show" not in written(tmp_path, pairs, codes)
+    first = found(bare, 2, codes)[0].query
+    assert "row 0" in first.look and first.classes == "hat"
 
 
 def test_a_long_text_is_cut(tmp_path, pairs, codes):
@@ -194,31 +189,31 @@ def test_a_long_text_is_cut(tmp_path, pairs, codes):
     assert "x" * 300 + "…" in text and "x" * 301 not in text
 
 
-def decoded(pixels):
-    return Image.open(io.BytesIO(base64.b64decode(gallery.jpeg(pixels))))
+def decoded(address):
+    return Image.open(io.BytesIO(base64.b64decode(address.split("base64,")[1])))
 
 
 def test_a_clip_shows_its_middle_frame():
     clip = np.stack([np.full((8, 6, 3), 60 * t, np.uint8) for t in range(4)])
-    assert np.abs(np.asarray(decoded(clip)).astype(int) - 120).max() <= 2
+    assert np.abs(np.asarray(decoded(shown.jpeg(clip))).astype(int) - 120).max() <= 2
 
 
 @pytest.mark.parametrize("shape", [(8, 6), (8, 6, 1), (8, 6, 2), (3, 8, 6, 1)])
 def test_pixels_without_colours_are_grey(shape):
-    image = decoded(np.full(shape, 90, np.uint8))
+    image = decoded(shown.jpeg(np.full(shape, 90, np.uint8)))
     assert image.mode == "L" and image.size == (6, 8) and abs(image.getpixel((0, 0)) - 90) <= 2
 
 
 def test_a_large_picture_is_made_smaller():
-    assert decoded(np.zeros((600, 300, 3), np.uint8)).size == (64, 128)
+    assert decoded(shown.jpeg(np.zeros((600, 300, 3), np.uint8))).size == (64, 128)
 
 
 def test_data_without_pairs_or_pixels_have_no_page(pairs):
-    assert gallery.has_pictures(pairs)
+    assert searches.has_pictures(pairs)
     without = {name: one for name, one in pairs.tables.items() if name != "pairs"}
-    assert not gallery.has_pictures(dataclasses.replace(pairs, tables=without))
+    assert not searches.has_pictures(dataclasses.replace(pairs, tables=without))
     vectors = {"image": {"shift": np.zeros(4)}, "text": {"shift": np.zeros(4)}}
-    assert not gallery.has_pictures(dataclasses.replace(pairs, normalisation=vectors))
+    assert not searches.has_pictures(dataclasses.replace(pairs, normalisation=vectors))
 
 
 # the data's own words
@@ -292,6 +287,9 @@ def test_the_page_is_of_the_experiments_own_method_and_first_seed(tmp_path, monk
     monkeypatch.setattr(experiment, "encode", drawn)
     experiment.run(config, tmp_path / "work")
     assert_whole(tmp_path / "work" / "search.html")
+    text = (tmp_path / "work" / "report.html").read_text(encoding="utf-8")
+    assert_stands_alone(text)
+    assert "dsmhn on raw" in text and "won, tied, lost: against itq" in text and "0 to 1" in text
 
 
 @pytest.mark.slow

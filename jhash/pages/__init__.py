@@ -1,0 +1,1 @@
+"""The pages that people look at: self-contained HTML with its pictures inside."""

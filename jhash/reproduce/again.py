@@ -1,0 +1,159 @@
+"""A finished run opened again, for what its results do not hold: curves, reconstruction, codes to draw, other searches.
+
+What takes long is kept in the run's folder, whose name stands for config, data and modules.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from jhash import experiment
+from jhash.curves import curve
+from jhash.data.dataset import Dataset, Task
+from jhash.data.load import load_dataset
+from jhash.evaluate import Model, encode, labels_of, load_model, score
+from jhash.methods.dkph import reconstruction_error
+from jhash.reproduce.grid import CrossScore, ReconstructionError, StreamScore
+from jhash.reproduce.measured import Measured
+from jhash.types import InputError
+
+BLOCK = 256  # clips rebuilt at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    config: ConfigDict
+    dataset: Dataset
+    model: Model
+    codes: Mapping[str, np.ndarray]  # part -> ±1 [N, K], or vectors of a real method
+
+    @property
+    def tasks(self) -> list[Task]:
+        return experiment.tasks_of(self.model.method, self.dataset)
+
+    def arrays(self, task: Task) -> list[np.ndarray]:
+        """Codes of the queries [Q, K] and the database [N, K], and the labels of both."""
+        return experiment.arrays_of(task, self.codes, self.dataset, None)
+
+
+def open_run(folder: Path, seed: int, method: str) -> Opened:
+    """A finished run's method, data and codes. Raises InputError where one of them isn't there."""
+    config = ConfigDict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    dataset = experiment.dataset_of(config, None)
+    own = folder / f"seed-{seed}" / method
+    codes = {part: np.load(own / f"codes_{part.replace('/', '_')}.npy", allow_pickle=False) for part in dataset.parts}
+    return Opened(config, dataset, load_model(folder, seed, method), codes)
+
+
+def curves(folder: Path, seed: int, method: str) -> list[dict]:
+    """Precision and recall by rank of each drawn task, or of all where none is: as curves.json."""
+    kept = folder / f"curves-{method}-{seed}.json"
+    if not kept.is_file():
+        run, found = open_run(folder, seed, method), []
+        for task in run.tasks:
+            if task.drawn or not any(one.drawn for one in run.tasks):
+                names = {"query": task.names[0], "database": task.names[1]}
+                arrays = run.arrays(task)
+                own = np.arange(len(arrays[0])) if task.self_in_database else None
+                found.append(names | curve(*arrays, own))
+        experiment.write_json(kept, found)
+    return json.loads(kept.read_text(encoding="utf-8"))
+
+
+def measure(measure, folder: Path, seed: int, other: Path | None) -> Measured:
+    """A number that results.json doesn't have, kept beside it.
+
+    Args:
+        measure: StreamScore, CrossScore or ReconstructionError, of DKPH or, CrossScore, of any method of video.
+        folder: of a finished run.
+        seed: its seed.
+        other: of a CrossScore's change, the run that was trained on the other data set.
+    """
+    name = hashlib.sha256(f"{measure} {other and other.name}".encode()).hexdigest()[:12]
+    kept = folder / f"measured-{name}.npy"
+    if not kept.is_file():
+        if isinstance(measure, ReconstructionError):
+            values = _errors(folder, seed, measure)
+        elif isinstance(measure, StreamScore):
+            values = _stream(folder, seed, measure)
+        else:
+            values = _cross(folder, seed, measure)
+        partial = kept.with_name(f".{kept.name}.partial.npy")
+        np.save(partial, values)
+        partial.replace(kept)
+    values = np.load(kept, allow_pickle=False)
+    if isinstance(measure, CrossScore) and measure.what == "change":
+        own = measured_there(other, seed, measure)
+        return Measured(100 * (float(values.mean()) / own - 1))
+    return Measured(float(values.mean()), (values,), (1.0,))
+
+
+def measured_there(folder: Path, seed: int, asked: CrossScore) -> float:
+    """The score of the run that was trained on the data set that the other one was taken to."""
+    from jhash.reproduce.grid import Score
+    from jhash.reproduce.measured import of_score
+
+    method = json.loads((folder / "config.json").read_text(encoding="utf-8"))["method"]
+    return of_score(folder, Score(asked.preset, asked.k), method, seed).value
+
+
+def _stream(folder: Path, seed: int, asked: StreamScore) -> np.ndarray:
+    """Per-query mAP@k of retrieval by the sign of l's mean over frames."""
+    run = open_run(folder, seed, "dkph")
+    method = dataclasses.replace(run.model.method, encode_with="l")
+    coded = {part: encode(method, run.model.past, run.dataset.tables[part], "video") for part in run.dataset.parts}
+    task = run.tasks[0]
+    arrays = experiment.arrays_of(task, coded, run.dataset, None)
+    own = np.arange(len(arrays[0])) if task.self_in_database else None
+    return score(method, *arrays, preset=asked.preset, ties="stable", self_rows=own).values["map", asked.k]
+
+
+def _errors(folder: Path, seed: int, asked: ReconstructionError) -> np.ndarray:
+    """Mean squared errors [N] of the queries' reconstructions, or of those of one class."""
+    run = open_run(folder, seed, "dkph")
+    task = run.tasks[0]
+    table, method = run.dataset.tables[task.query], run.model.method
+    rows = np.arange(len(table))
+    if asked.category is not None:
+        rows = np.flatnonzero(labels_of(table)[:, asked.category])
+        if not len(rows):
+            raise InputError(f"{table.name}: expected queries of class {asked.category}, found none")
+    params = run.model.past["student"].params
+    latent = None
+    if asked.use == "fixed":  # the mean over the same items' frames, as of the mean over the frames of each
+        by_stream = dataclasses.replace(method, encode_with="l")
+        means = [by_stream.encode(run.model.past, {"frames": block}, "video") for block in _blocks(table, rows)]
+        latent = jnp.concatenate(means).mean(axis=0)
+    rebuild = jax.jit(
+        lambda params, frames: reconstruction_error(method, params, frames, use=asked.use, latent_mean=latent)
+    )
+    return np.concatenate([np.asarray(rebuild(params, block), np.float64) for block in _blocks(table, rows)])
+
+
+def _blocks(table, rows: np.ndarray):
+    for start in range(0, len(rows), BLOCK):
+        yield jnp.asarray(table.read(rows[start : start + BLOCK], ["frames"])["frames"])
+
+
+def _cross(folder: Path, seed: int, asked: CrossScore) -> np.ndarray:
+    """Per-query mAP@k of the run's encoder on another data set's queries and database, prepared as its own were."""
+    method = json.loads((folder / "config.json").read_text(encoding="utf-8"))["method"]
+    run = open_run(folder, seed, method)
+    held = run.config.data.to_dict()
+    where = str(Path(held["dir"]).with_name(asked.dataset))
+    there = load_dataset({"name": asked.dataset, "dir": where, "frames": held["frames"], "normalise": "none"}, seed)
+    if held["normalise"] != "none":
+        raise InputError(f"{folder.name}: expected data without normalisation, found {held['normalise']!r}")
+    coded = {part: encode(run.model.method, run.model.past, there.tables[part], "video") for part in there.parts}
+    task = there.tasks[0]
+    arrays = experiment.arrays_of(task, coded, there, None)
+    own = np.arange(len(arrays[0])) if task.self_in_database else None
+    found = score(run.model.method, *arrays, preset=asked.preset, ties="stable", self_rows=own)
+    return found.values["map", asked.k]

@@ -1,0 +1,164 @@
+"""The command line of `python -m jhash.reproduce`."""
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from jhash.reproduce import data as datasets
+from jhash.reproduce.data import SHAPES
+from jhash.reproduce.grid import Exhibit
+from jhash.types import Ended, InputError
+
+PAPERS = ("she", "dkph", "mcmsh", "cmgcah", "dsmhn")
+ROMAN = {"1": "I", "2": "II", "3": "III", "4": "IV"}
+SEEDS = {"quick": 1, "full": 3}
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(
+        prog="python -m jhash.reproduce",
+        description="Runs what a table or a figure of a paper needs and sets ours beside the print.",
+    )
+    found.add_argument("--list", action="store_true", help="every table and figure, what it needs, what can run here")
+    found.add_argument("--paper", choices=PAPERS)
+    found.add_argument("--table", help="a number as printed, 'complexity', or 'all'")
+    found.add_argument("--figure", help="a number")
+    found.add_argument(
+        "--dataset", action="append", default=[], help="a data set, or one that stands in (nmnist); may be repeated"
+    )
+    found.add_argument("--seeds", type=int, help="runs of each cell; quick: 1, full: 3")
+    found.add_argument("--budget", choices=tuple(SEEDS), default="full", help="quick: shorter training, less certain")
+    found.add_argument("--data", type=Path, default=Path("data"), help="the folder of published data sets (data)")
+    found.add_argument("--workdir", type=Path, default=Path("runs/reproduce"), help="cache and pages (runs/reproduce)")
+    found.add_argument("--count", action="store_true", help="print how many runs it takes, and end")
+    found.add_argument("--only", type=int, metavar="I", help="carry out run I (from 0) and write no page")
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes: 0, 2 for wrong input, 3 where a run diverged, 130 where it was stopped."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        asked = parser().parse_args(argv)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    try:
+        return _list(asked) if asked.list else _reproduce(asked, argv)
+    except (Ended, OSError, KeyboardInterrupt) as error:
+        stopped = "stopped; the same command goes on where it was"
+        print(f"jhash: error: {stopped if isinstance(error, KeyboardInterrupt) else error}", file=sys.stderr)
+        return getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1)
+
+
+def exhibits(paper: str) -> tuple[Exhibit, ...]:
+    """All tables and figures of a paper."""
+    import importlib
+
+    return importlib.import_module(f"jhash.reproduce.{paper}").EXHIBITS
+
+
+def chosen(asked: argparse.Namespace) -> list[Exhibit]:
+    """The tables and figures that the command line names. Raises InputError."""
+    if asked.paper is None:
+        raise InputError(
+            f"--paper: expected one of {', '.join(PAPERS)}, found none; --list shows every table and figure"
+        )
+    if (asked.table is None) == (asked.figure is None):
+        raise InputError("--table, --figure: expected one of them; --list shows every table and figure")
+    kind, number = ("Table", asked.table) if asked.table is not None else ("Figure", asked.figure)
+    known = exhibits(asked.paper)
+    if number == "all":
+        return [one for one in known if one.name.startswith(kind)]
+    names = (f"{kind} {number}", f"{kind} {ROMAN.get(number, number)}", number)
+    found = [one for one in known if one.name in names]
+    if not found:
+        raise InputError(f"--{kind.lower()}: expected one of {', '.join(e.name for e in known)}, found {number!r}")
+    return found
+
+
+def _list(asked: argparse.Namespace) -> int:
+    reasons: dict[str, str] = {}
+    for paper in PAPERS if asked.paper is None else (asked.paper,):
+        print(paper)
+        for exhibit in exhibits(paper):
+            for name in exhibit.datasets:
+                found = datasets.find(name)
+                reasons[name] = datasets.missing(found, asked.data) if found else "jhash knows no such public data set"
+            used = [f"{name} ({'not here' if reasons[name] else 'here'})" for name in exhibit.datasets]
+            needs = f"{', '.join(used)}; {_can_run(exhibit)}" if exhibit.datasets != (SHAPES.name,) else "needs no data"
+            print(f"  {exhibit.name:<10}  {exhibit.title}\n              {needs}")
+    print("\nNot here:")
+    for name, why in reasons.items():
+        if why:
+            print(f"  {name}: {why}")
+    return 0
+
+
+def _can_run(exhibit: Exhibit) -> str:
+    if not exhibit.stand_ins:
+        return "nothing stands in"
+    return f"{' or '.join(exhibit.stand_ins)} can stand in (--dataset)"
+
+
+def _reproduce(asked: argparse.Namespace, argv: list[str]) -> int:
+    if asked.seeds is not None and asked.seeds < 1:
+        raise InputError(f"--seeds: expected at least 1, found {asked.seeds}")
+    from jhash.reproduce import cells, runs
+
+    wanted = cells.Asked(asked.data, asked.seeds or SEEDS[asked.budget], asked.budget)
+    blocks = {exhibit: cells.blocks(exhibit, asked.dataset, wanted) for exhibit in chosen(asked)}
+    needed = cells.runs_needed([block for found in blocks.values() for block in found])
+    if asked.count:
+        print(len(needed))
+        return 0
+    cache = asked.workdir / "runs"
+    runs.compile_cache(cache)
+    if asked.only is not None:
+        return _only(asked.only, needed, cache)
+    failed = _all(needed, cache)
+    from jhash.reproduce import page
+
+    command = f"python -m jhash.reproduce {shlex.join(argv)}"
+    for exhibit, found in blocks.items():
+        folder = asked.workdir / page.folder_name(exhibit, asked.dataset, asked.budget)
+        print(page.write(folder, exhibit, found, wanted, cache, failed, command))
+    return 3 if failed else 0
+
+
+def _only(number: int, needed, cache: Path) -> int:
+    from jhash.reproduce import runs
+
+    if not 0 <= number < len(needed):
+        raise InputError(f"--only: expected a run from 0 to {len(needed) - 1}, found {number}")
+    runs.carry_out(needed[number], cache)
+    return 0
+
+
+def _all(needed, cache: Path) -> dict[str, str]:
+    """Carries out what is not in the cache, with a bar that knows how many are left."""
+    from jhash.reproduce import runs
+
+    begun = sum(run.done(cache) for run in needed)
+    print(f"jhash: {len(needed)} runs, {begun} of them in the cache {cache}", file=sys.stderr, flush=True)
+    terminal = sys.stderr
+    with tqdm(total=len(needed), initial=begun, unit="run", file=terminal, disable=not terminal.isatty()) as bar:
+        clock = time.monotonic()
+
+        def watch(finished: int, run) -> None:
+            bar.n = finished
+            bar.set_postfix_str(run.title if run else "")
+            if run and not terminal.isatty():
+                passed = time.monotonic() - clock
+                rest = (len(needed) - finished) * passed / max(1, finished - begun)
+                guess = f", about {rest / 60:.0f} min left" if finished > begun else ""
+                print(f"run {finished + 1} of {len(needed)}{guess}: {run.title}", file=terminal, flush=True)
+
+        failed = runs.carry_out_all(needed, cache, watch)
+    for reason in dict.fromkeys(failed.values()):
+        print(f"jhash: a run could not be done: {reason}", file=sys.stderr)
+    return dict(failed)

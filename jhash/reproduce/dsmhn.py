@@ -1,0 +1,56 @@
+"""DSMHN (IEEE TNNLS 34(4)): its two tasks and its pluggable losses. The paper is at hand as an abstract: no print."""
+
+from jhash.reproduce.data import Data
+from jhash.reproduce.encoders import complexity
+from jhash.reproduce.grid import Column, Exhibit, Grid, Row, Score
+
+PAPER = "dsmhn"
+IMAGE_TEXT = ("mirflickr25k", "nuswide_tc21", "mscoco")
+STAND_INS = ("fashion", "wikipedia")
+FULL = Row("DSMHN", {}, baselines=True)
+NOTE = "A reconstruction from the paper's abstract: there is no printed number to compare with."
+LOSSES = ("logistic", "contrastive", "squared", "triplet")
+
+
+def directions(data: Data, lengths: tuple[int, ...]) -> list[Column]:
+    """Single-modal and cross-modal retrieval."""
+    return [
+        Column(
+            f"{asks} → {answers}, {n} bits",
+            data,
+            {"hyper.bits": n},
+            Score("trec", asks=asks, answers=answers),
+            group=f"{asks} → {answers}",
+            x=n,
+        )
+        for asks in data.media
+        for answers in data.media
+        for n in lengths
+    ]
+
+
+def tasks(data: Data) -> Grid:
+    rows = [Row(label, {}, method=name, baselines=True) for label, name in (("CCA-ITQ", "cca_itq"), ("ITQ", "itq"))]
+    return Grid([FULL, *rows], directions(data, (16, 32, 64)), reference="DSMHN")
+
+
+def losses(data: Data) -> Grid:
+    rows = [Row(name, {"hyper.inter": name}) for name in LOSSES]
+    return Grid(rows, directions(data, (64,)), reference="logistic")
+
+
+MIRFLICKR = (("image", (224, 224, 3)), ("text", (1386,)), ("labels", (24,)))  # MIRFLICKR-25K's
+
+EXHIBITS = (
+    Exhibit(PAPER, "Table 1", "image and text, all four directions", tasks, IMAGE_TEXT, STAND_INS, notes=(NOTE,)),
+    Exhibit(
+        PAPER,
+        "Table 2",
+        "video and text, all four directions",
+        tasks,
+        ("video_text",),
+        notes=(NOTE, "No public set of videos with texts is shipped; your own go through configs/dsmhn_raw.py."),
+    ),
+    Exhibit(PAPER, "Table 3", "losses between the media, 64 bits", losses, IMAGE_TEXT, STAND_INS, notes=(NOTE,)),
+    complexity(PAPER, "size and time of both encoders, pictures by VGG-16", "dsmhn_mirflickr25k", MIRFLICKR, 64),
+)

@@ -1,0 +1,218 @@
+"""A reproduced table as files: report.html to look at, table.json, table.tex, table.md and references.bib.
+
+All of them are made from the same numbers, rounded in one place.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jhash import report
+from jhash.pages import charts, html, paste
+from jhash.pages.bibliography import bibtex
+from jhash.reproduce import drawn, outcome, printed
+from jhash.reproduce.cells import Asked, Block
+from jhash.reproduce.grid import Exhibit
+from jhash.reproduce.outcome import Part, Result
+from jhash.workdir import write_json
+
+LEGEND = (
+    "± is half of the 95 % interval over queries (bootstrap), s the standard deviation between seeds. ▼ and ▲: clearly "
+    "below and above the reference row here, by the paired bootstrap over queries. – is an empty cell; its reason "
+    "stands below the table."
+)
+STANDS_IN = (
+    "{data} ({about}) stands in for the print's {stands_for}: values cannot be compared, orderings and gaps "
+    "between rows may."
+)
+QUICK = "Budget quick: shorter training than the shipped configs, to see every part work and which gaps are large."
+
+
+def folder_name(exhibit: Exhibit, names: Sequence[str], budget: str) -> str:
+    """'dkph-table-2-nmnist-quick'."""
+    return "-".join([exhibit.paper, *exhibit.name.lower().split(), *names, budget])
+
+
+def write(
+    folder: Path,
+    exhibit: Exhibit,
+    blocks: Sequence[Block],
+    asked: Asked,
+    cache: Path,
+    failed: Mapping[str, str],
+    command: str,
+) -> str:
+    """Writes all files of a table; gives what a terminal shows of it."""
+    parts = [outcome.part(exhibit, block, cache, failed) for block in blocks]
+    found = [drawn.pictures(exhibit, block, part, cache) for block, part in zip(blocks, parts, strict=True)]
+    ran = _ran(blocks, cache)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(
+        folder / "table.json",
+        {
+            "paper": exhibit.paper,
+            "name": exhibit.name,
+            "title": exhibit.title,
+            "unit": printed.unit(exhibit.paper),
+            "budget": asked.budget,
+            "seeds": asked.seeds,
+            "command": command,
+            "notes": list(exhibit.notes),
+            "parts": [outcome.as_json(part) | {"findings": outcome.findings(part)} for part in parts],
+            "pictures": [[{k: v for k, v in one.items() if k != "html"} for one in pictures] for pictures in found],
+            "runs": ran,
+        },
+    )
+    head = f"{printed.paper(exhibit.paper)['method'] if exhibit.paper in printed.PAPERS else 'DSMHN'}, {exhibit.name}"
+    tables = [table(part) for part in parts]
+    label = f"tab:{exhibit.paper}-{exhibit.name.split()[-1].lower()}"
+    captions = [f"{head}, {exhibit.title}; {_where(part)}" for part in parts]
+    latex = "\n".join(paste.latex(*lines, caption, label) for lines, caption in zip(tables, captions, strict=True))
+    markdown = "\n".join(paste.markdown(*lines) for lines in tables)
+    references = bibtex(_methods(exhibit, blocks))
+    for name, text in (("table.tex", latex), ("table.md", markdown), ("references.bib", references)):
+        html.write(folder / name, text)
+    body = [
+        html.paragraph(f"{exhibit.title.capitalize()}. {_seeds(asked)}"),
+        *([html.note(QUICK)] if asked.budget == "quick" else []),
+        *(html.note(line) for line in exhibit.notes),
+    ]
+    for part, pictures, lines in zip(parts, found, tables, strict=True):
+        body.append(_section(part, pictures, lines, printed.unit(exhibit.paper)))
+    body.append(html.section("To run it again", html.preformatted(command), *_runs(ran)))
+    body.append(html.details("LaTeX", html.preformatted(latex)))
+    body.append(html.details("Markdown", html.preformatted(markdown)))
+    body.append(html.details("BibTeX of what was run", html.preformatted(references)))
+    html.write(folder / "report.html", html.document(f"{head}: ours beside the print", body))
+    return _text(head, exhibit, parts, tables, folder)
+
+
+def table(part: Part) -> tuple[list[str], list[list[str]]]:
+    """Header and lines: a line of ours and, where something is printed, one of the print and one of the difference."""
+    lines = []
+    for label, results in zip(part.rows, part.results, strict=True):
+        digits = part.decimals
+        if any(one.ours is not None for one in results) or all(one.printed is None for one in results):
+            lines.append([label, *(shown(one, n) for one, n in zip(results, digits, strict=True))])
+            label = "· printed"
+        else:
+            label = f"{label}, printed"
+        if any(one.printed is not None for one in results):
+            lines.append([label, *(_number(one.printed, n) for one, n in zip(results, digits, strict=True))])
+        if any(one.difference is not None for one in results):
+            lines.append(
+                ["· ours − printed", *(_number(one.difference, n, "+") for one, n in zip(results, digits, strict=True))]
+            )
+    return ["", *part.columns], lines
+
+
+def shown(one: Result, digits: int) -> str:
+    """'0.475 ±0.012 s0.004 ▼'."""
+    if one.ours is None:
+        return "–"
+    text = _number(one.ours, digits)
+    if one.low is not None:
+        text += f" ±{(one.high - one.low) / 2:.{digits}f}"
+    if one.deviation is not None:
+        text += f" s{one.deviation:.{digits}f}"
+    if one.gap is not None and one.gap.clear:
+        text += " ▼" if one.gap.ours < 0 else " ▲"
+    return text
+
+
+def _number(value: float | None, digits: int, sign: str = "") -> str:
+    return "–" if value is None else f"{value:{sign}.{digits}f}"
+
+
+def _where(part: Part) -> str:
+    return f"{part.data} in the place of {part.stands_for}" if part.stands_for else part.data
+
+
+def _seeds(asked: Asked) -> str:
+    return f"{asked.seeds} seed{'s' if asked.seeds > 1 else ''}, budget {asked.budget}."
+
+
+def _section(part: Part, pictures: Sequence[dict], lines, unit: str) -> str:
+    header, rows = lines
+    inside = []
+    if part.stands_for:
+        inside.append(html.note(STANDS_IN.format(data=part.data, about=part.about, stands_for=part.stands_for)))
+    inside += [html.paragraph(line) for line in outcome.findings(part)[:2]]
+    inside += [html.figure(draw(picture, unit), picture["title"]) for picture in pictures]
+    caption = f"{LEGEND} Numbers in {unit}s."
+    inside.append(html.table(header, rows, caption=caption))
+    gaps = outcome.findings(part)[2:]
+    if gaps:
+        inside.append(html.details(f"Each row against {part.reference}", *(html.paragraph(line) for line in gaps)))
+    inside += [html.note(line) for line in _reasons(part)]
+    return html.section(_where(part), *inside)
+
+
+def _reasons(part: Part) -> list[str]:
+    """Why cells are empty, rows of one reason together."""
+    reasons: dict[str, list[str]] = {}
+    for label, results in zip(part.rows, part.results, strict=True):
+        for one in results:
+            if one.why and label not in reasons.setdefault(one.why, []):
+                reasons[one.why].append(label)
+    return [f"Empty: {', '.join(labels)}: {why}" for why, labels in reasons.items()]
+
+
+def draw(picture: Mapping, unit: str) -> str:
+    """One of `drawn.pictures` as SVG."""
+    if picture["kind"] == "lines":
+        series = [charts.Line(line["name"], line["x"], line["y"], line["band"]) for line in picture["lines"]]
+        beside = {"recall": "precision", "R": "precision"}.get(picture["x"], f"score, {unit}")
+        return charts.lines(picture["title"], picture["x"], beside, series, log=picture["log"])
+    if picture["kind"] == "bars":
+        groups: dict[str, list] = {}
+        for bar in picture["bars"]:
+            groups.setdefault(bar["group"], []).append(charts.Bar(bar["name"], bar["value"], bar["low"], bar["high"]))
+        return charts.bars(picture["title"], f"score, {unit}", groups)
+    if picture["kind"] == "heat":
+        values = [[float("nan") if value is None else value for value in line] for line in picture["values"]]
+        return charts.heat(picture["title"], picture["x"], "", picture["columns"], picture["rows"], values)
+    if picture["kind"] == "found":
+        return picture["html"]
+    return charts.scatter(picture["title"], picture["points"], picture["classes"], picture["names"])
+
+
+def _methods(exhibit: Exhibit, blocks: Sequence[Block]) -> list[str]:
+    named = [cell.method for block in blocks for row in block.cells for cell in row if cell.runs]
+    return list(dict.fromkeys([exhibit.paper, *named]))
+
+
+def _ran(blocks: Sequence[Block], cache: Path) -> list[dict]:
+    """What the runs' done.json say, each once."""
+    found = {}
+    for block in blocks:
+        for row in block.cells:
+            for cell in row:
+                for run in (*cell.runs, *cell.others):
+                    if run.done(cache):
+                        file = run.folder(cache) / "done.json"
+                        found[run.name] = {"folder": run.name} | json.loads(file.read_text(encoding="utf-8"))
+    return list(found.values())
+
+
+def _runs(ran: Sequence[Mapping]) -> list[str]:
+    if not ran:
+        return []
+    versions = dict.fromkeys(
+        f"jax {one['jax']}, flax {one['flax']}, numpy {one['numpy']}, {one['device']}" for one in ran
+    )
+    rows = [[one["title"], f"{one['seconds']:.0f} s", one["folder"]] for one in ran]
+    total = sum(one["seconds"] for one in ran) / 60
+    return [
+        html.paragraph(f"{len(ran)} run{'s' if len(ran) > 1 else ''}, {total:.1f} minutes; {'; '.join(versions)}."),
+        html.details("The runs", html.table(["run", "time", "folder in the cache"], rows)),
+    ]
+
+
+def _text(head: str, exhibit: Exhibit, parts: Sequence[Part], tables, folder: Path) -> str:
+    lines = [f"{head}: {exhibit.title}"]
+    for part, (header, rows) in zip(parts, tables, strict=True):
+        lines += ["", _where(part), report.aligned([header, *rows])]
+        lines += outcome.findings(part)
+        lines += _reasons(part)
+    return "\n".join([*lines, "", f"{folder / 'report.html'}", ""])

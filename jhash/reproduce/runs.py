@@ -1,0 +1,202 @@
+"""A run and its place in the cache: named by a hash of its config, its data and the modules that it imports.
+
+The commit is not in the hash, for a changed line of documentation would empty the cache; nor are the modules that only
+show results. Each run is the workdir of an ordinary experiment, so a killed one goes on from its last checkpoint.
+"""
+
+import ast
+import contextlib
+import dataclasses
+import functools
+import gc
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+import jhash
+from jhash import experiment
+from jhash.types import Diverged, InputError
+from jhash.workdir import Busy, flat, write_json
+
+DONE = "done.json"
+SHOWN_ONLY = ("pages", "given", "journal", "cost")  # rooms that change no number of a run
+PACKAGES = ("jax", "flax", "optax", "numpy")
+LEFT_OUT = ("seed", "baselines", "hyper.bits")  # of a title, which has them elsewhere or not at all
+WAIT = 5.0  # seconds between two looks at a run that another process has in hand
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One experiment with one seed."""
+
+    config: str  # JSON with sorted keys, without what makes no other experiment of it
+    key: str
+    title: str  # 'dkph nmnist 64 bits, gamma1=0.0, seed 0'
+
+    @property
+    def name(self) -> str:
+        held = json.loads(self.config)
+        return f"{held['method']}-{held['data']['name']}-{self.key}"
+
+    @property
+    def unseeded(self) -> str:
+        """The config without its seed: runs of one such compile once."""
+        return json.dumps(json.loads(self.config) | {"seed": 0})
+
+    def folder(self, cache: Path) -> Path:
+        return cache / self.name
+
+    def done(self, cache: Path) -> bool:
+        return (self.folder(cache) / DONE).is_file()
+
+
+def run_of(config: ConfigDict, data_digest: str, title: str) -> Run:
+    """The run of a config, whose data have that digest."""
+    held = config.to_dict()
+    held.pop("run")
+    text = json.dumps(held, sort_keys=True)
+    modules = module_digest((held["method"], *held["baselines"]))
+    key = hashlib.sha256(json.dumps([text, data_digest, modules]).encode()).hexdigest()[:16]
+    return Run(text, key, title)
+
+
+@functools.cache
+def module_digest(methods: tuple[str, ...]) -> str:
+    """SHA-256 of the sources that a run of these methods imports."""
+    found = hashlib.sha256()
+    for path, source in sorted(modules(methods).items()):
+        found.update(path.encode() + source)
+    return found.hexdigest()
+
+
+def modules(methods: Sequence[str]) -> dict[str, bytes]:
+    """Path in the package -> source of all that a run imports, found by reading import statements."""
+    root = Path(jhash.__path__[0])
+    waiting = ["jhash.experiment", "jhash.data.load", *(f"jhash.methods.{name}" for name in methods)]
+    sources: dict[str, bytes] = {}
+    while waiting:
+        name = waiting.pop()
+        path = _file(root, name)
+        if path is None or name.split(".")[1] in SHOWN_ONLY or str(path.relative_to(root)) in sources:
+            continue
+        source = sources[str(path.relative_to(root))] = path.read_bytes()
+        waiting += _imported(source)
+    return sources
+
+
+def _imported(source: bytes) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for name in names if name.startswith("jhash.")]
+
+
+def _file(root: Path, name: str) -> Path | None:
+    path = root.joinpath(*name.split(".")[1:])
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def carry_out(run: Run, cache: Path) -> None:
+    """Trains and scores a run in its folder, or goes on with it; what it prints goes to log.txt there.
+
+    Raises:
+        Busy: another process is at work on it.
+        InputError, Diverged: it can't be done; a file 'failed.json' in the folder says why.
+        Stopped: the user asked to stop.
+    """
+    if run.done(cache):
+        return
+    folder = run.folder(cache)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    config = ConfigDict(json.loads(run.config, object_hook=_tuples))
+    config.run = experiment_run_fields()
+    log, clock = cache / f"{run.name}.log", time.monotonic()
+    with open(log, "a", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        try:
+            experiment.run(config, folder)
+        except Busy:
+            raise
+        except (InputError, Diverged) as error:
+            folder.mkdir(exist_ok=True)
+            write_json(folder / "failed.json", {"title": run.title, "why": str(error)})
+            raise
+    (folder / "failed.json").unlink(missing_ok=True)
+    facts = {"title": run.title, "key": run.key, "seconds": round(time.monotonic() - clock, 1)}
+    facts |= {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    write_json(folder / DONE, facts | {"device": jax.devices()[0].device_kind, "jhash": jhash.__version__})
+
+
+def _tuples(held: dict) -> dict:
+    return {name: _tuple(value) for name, value in held.items()}
+
+
+def _tuple(value):
+    return tuple(_tuple(one) for one in value) if isinstance(value, list) else value
+
+
+def experiment_run_fields() -> ConfigDict:
+    """How a run is carried out: as an experiment's default, without TensorBoard's files."""
+    from jhash.config import experiment as described
+
+    fields = described("lsh", "nmnist").run
+    fields.tensorboard = False
+    return fields
+
+
+def carry_out_all(runs: Sequence[Run], cache: Path, watch: Callable[[int, Run | None], None]) -> Mapping[str, str]:
+    """Does what is not done yet, one after another; gives key → reason of those that can't be done.
+
+    A run that another process has in hand is left to it and looked at again at the end.
+
+    Args:
+        runs: in any order; those of one config with several seeds stand side by side, for they compile once.
+        cache: the folder of all runs.
+        watch: told how many are finished, and which comes next.
+    """
+    failed: dict[str, str] = {}
+    waiting = [run for run in runs if not run.done(cache)]
+    finished = len(runs) - len(waiting)
+    while waiting:
+        busy, before = [], ""
+        for run in waiting:
+            watch(finished, run)
+            if run.unseeded != before:  # programs of another config are of no more use, and there may be hundreds
+                jax.clear_caches()
+            before = run.unseeded
+            try:
+                carry_out(run, cache)
+            except Busy:
+                busy.append(run)
+                continue
+            except (InputError, Diverged) as error:
+                failed[run.key] = str(error)
+            finished += 1
+            gc.collect()
+        if len(busy) == len(waiting):
+            time.sleep(WAIT)
+        waiting = busy
+    watch(finished, None)
+    return failed
+
+
+def compile_cache(cache: Path) -> None:
+    """Keeps compiled programs on disk: variants share most of theirs, and a killed command its own."""
+    jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def differing(config: ConfigDict, base: ConfigDict) -> str:
+    """'gamma1=0.0, graph=anchor': what a config changes in another beside the length, for a title."""
+    now, before = flat(config.to_dict()), flat(base.to_dict())
+    changed = [name for name in now if name in before and now[name] != before[name] and not name.startswith("run.")]
+    return ", ".join(f"{name.split('.')[-1]}={now[name]}" for name in changed if name not in LEFT_OUT)

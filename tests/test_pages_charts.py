@@ -1,0 +1,186 @@
+"""Charts: well-formed, marks where the numbers are, nothing told by colour alone, hostile names, nothing to draw."""
+
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from jhash.pages import charts, svg
+from jhash.pages.charts import Bar, Line
+
+SVG = "{http://www.w3.org/2000/svg}"
+NAMES = ["<script>", 'a & "b"', "\x00", "数字 " * 40]
+
+
+def read(picture):
+    root = ElementTree.fromstring(picture)
+    assert root.get("role") == "img" and root.get("aria-label") == root.find(f"{SVG}title").text
+    width, height = map(float, root.get("viewBox").split()[2:])
+    for words in root.iter(f"{SVG}text"):
+        assert float(words.get("font-size")) >= 14
+    for words in root.findall(f"{SVG}text"):
+        assert 0 <= float(words.get("x")) <= width and 0 <= float(words.get("y")) <= height
+    return root
+
+
+def points(line):
+    return np.array([point.split(",") for point in line.get("points").split()], float)
+
+
+def texts(root):
+    return [one.text for one in root.iter(f"{SVG}text")]
+
+
+def test_lines_go_up_where_numbers_do_and_lie_over_their_ticks():
+    root = read(charts.lines("t", "x", "y", [Line("a", [0, 1, 2], [0.0, 0.5, 1.0])]))
+    drawn = points(root.find(f"{SVG}polyline"))
+    assert np.diff(drawn[:, 0]) == pytest.approx([drawn[1, 0] - drawn[0, 0]] * 2, abs=0.11)
+    assert np.diff(drawn[:, 1]) == pytest.approx([-charts.PLOT / 2] * 2, abs=0.11)
+    ticks = {one.text: float(one.get("x")) for one in root.iter(f"{SVG}text") if one.get("text-anchor") == "middle"}
+    assert [ticks[name] for name in "012"] == pytest.approx(drawn[:, 0], abs=0.11)
+
+
+def test_a_logarithmic_axis_spaces_powers_of_two_evenly_and_drops_zero():
+    drawn = points(
+        read(charts.lines("t", "bits", "y", [Line("a", [0, 16, 32, 64], [9, 1, 1, 1])], log=True)).find(
+            f"{SVG}polyline"
+        )
+    )
+    assert len(drawn) == 3
+    assert drawn[1, 0] - drawn[0, 0] == pytest.approx(drawn[2, 0] - drawn[1, 0], abs=0.11)
+
+
+def test_an_axis_that_need_not_begin_at_zero_shows_small_differences():
+    line = [Line("a", [1, 2], [100.0, 101.0])]
+    high, low = (
+        np.ptp(points(read(charts.lines("t", "x", "y", line, zero=zero)).find(f"{SVG}polyline"))[:, 1])
+        for zero in (False, True)
+    )
+    assert low < 3 and high > 100
+
+
+def test_a_band_is_a_polygon_around_its_line():
+    root = read(charts.lines("t", "x", "y", [Line("a", [1, 2], [0.5, 0.5], ([0.4, 0.4], [0.6, 0.6]))]))
+    band, line = points(root.find(f"{SVG}polygon")), points(root.find(f"{SVG}polyline"))
+    assert band[:, 1].min() < line[0, 1] < band[:, 1].max()
+
+
+def test_points_that_are_not_finite_are_left_out():
+    root = read(charts.lines("t", "x", "y", [Line("a", [1, 2, 3], [1.0, np.nan, 2.0]), Line("b", [1], [np.inf])]))
+    assert [len(points(line)) for line in root.findall(f"{SVG}polyline")] == [2]
+
+
+def test_nothing_is_drawn_of_nothing():
+    assert charts.lines("t", "x", "y", []) == charts.lines("t", "x", "y", [Line("a", [1], [np.nan])]) == ""
+    assert charts.bars("t", "y", {"g": [Bar("a", None)]}) == charts.bars("t", "y", {}) == ""
+    assert charts.heat("t", "x", "y", ["a"], ["b"], np.array([[np.nan]])) == ""
+    assert charts.scatter("t", np.zeros((0, 2)), np.zeros(0, int), []) == ""
+
+
+def test_thirty_lines_differ_without_their_colours():
+    series = [Line(f"m{i}", [1, 2], [i, i]) for i in range(30)]
+    root = read(charts.lines("t", "x", "y", series))
+    drawn = root.findall(f"{SVG}polyline")
+    looks = {(line.get("stroke"), line.get("stroke-dasharray")) for line in drawn}
+    assert len(looks) == 30
+    assert len({line.get("stroke-dasharray") for line in drawn[:5]}) == 5
+
+
+def test_few_points_have_markers_and_many_have_none():
+    few, many = (charts.lines("t", "x", "y", [Line("a", range(n), range(n))]) for n in (5, 50))
+    assert few.count("<path") > many.count("<path")
+
+
+def test_bars_are_as_long_as_their_values_and_carry_them():
+    root = read(charts.bars("t", "mAP", {"g": [Bar("a", 0.2), Bar("b", 0.4, 0.3, 0.5), Bar("c", None)]}))
+    widths = [float(bar.get("width")) for bar in root.iter(f"{SVG}rect") if bar.get("height") == "18"]
+    assert widths[1] == pytest.approx(2 * widths[0], abs=0.2) and len(widths) == 2
+    assert {"0.200", "0.400", "–", "a", "b", "c", "g"} <= set(texts(root))
+
+
+def test_bars_below_zero_lie_on_the_other_side():
+    root = read(charts.bars("t", "difference", {"": [Bar("a", -0.2), Bar("b", 0.2)]}))
+    left, right = (bar for bar in root.iter(f"{SVG}rect") if bar.get("height") == "18")
+    assert float(left.get("x")) + float(left.get("width")) == pytest.approx(float(right.get("x")), abs=0.11)
+
+
+def test_a_cell_carries_its_number_and_an_empty_one_none():
+    root = read(charts.heat("t", "answers", "asks", ["a", "b"], ["c"], np.array([[0.25, np.nan]])))
+    assert ".250" in texts(root) and len(root.findall(f"{SVG}rect")) == 2
+
+
+def test_letters_of_a_cell_stand_out_from_it():
+    picture = charts.heat("t", "x", "y", list("abcde"), ["r"], np.linspace(0, 1, 5)[None])
+    cells = [one.get("fill") for one in read(picture).findall(f"{SVG}rect")][1:]
+    letters = [one.get("fill") for one in read(picture).findall(f"{SVG}text") if "." in one.text][:5]
+
+    def light(colour):
+        share = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        return np.where(share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92) @ [0.2126, 0.7152, 0.0722]
+
+    for cell, letter in zip(cells, letters, strict=False):
+        bright, dark = sorted((light(cell), light(letter)), reverse=True)
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_many_columns_are_scrolled_and_not_shrunk():
+    root = read(charts.heat("t", "x", "y", [f"c{i}" for i in range(16)], ["r"], np.zeros((1, 16))))
+    width = float(root.get("viewBox").split()[2])
+    least = float(root.get("style").split("min-width:")[1].removesuffix("px"))
+    assert width > svg.WIDTH and least * svg.FONT / width >= 12
+
+
+def test_values_of_another_shape_are_refused():
+    with pytest.raises(AssertionError):
+        charts.heat("t", "x", "y", ["a"], ["b"], np.zeros((2, 2)))
+
+
+def test_a_scatter_shows_twenty_classes_and_says_how_many_more_there_are():
+    classes = np.repeat(np.arange(25), 3)
+    root = read(
+        charts.scatter("t", np.random.default_rng(0).normal(size=(75, 2)), classes, [f"c{i}" for i in range(25)])
+    )
+    assert {"c0", "c19", "5 other classes"} <= set(texts(root)) and "c20" not in texts(root)
+
+
+def test_points_without_a_class_are_grey():
+    root = read(charts.scatter("t", np.eye(2), np.array([0, -1]), ["a"]))
+    assert "no class" in texts(root)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_names_are_escaped_and_stay_inside(name):
+    values = np.random.default_rng(0).random((1, 1))
+    pictures = [
+        charts.lines(name, name, name, [Line(name, [1, 2], [1, 2])]),
+        charts.bars(name, name, {name: [Bar(name, 1.0)]}),
+        charts.heat(name, name, name, [name], [name], values),
+        charts.scatter(name, np.eye(2), np.zeros(2, int), [name]),
+    ]
+    for picture in pictures:
+        read(picture)
+        assert "<script" not in picture
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0, 0, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (-3, 7, [-4, -2, 0, 2, 4, 6, 8]),
+        (0, 4e-7, [0, 1e-7, 2e-7, 3e-7, 4e-7]),
+    ],
+)
+def test_ticks_are_round_and_cover_the_range(low, high, expected):
+    assert svg.ticks(low, high) == pytest.approx(expected)
+
+
+def test_powers_of_two_are_few():
+    assert svg.powers(1, 2000) == [1, 4, 16, 64, 256, 1024]
+    assert svg.powers(16, 64) == [16, 32, 64]
+
+
+def test_labels_tell_ticks_apart():
+    assert svg.labels([0.0, 0.25, 0.5]) == ["0.00", "0.25", "0.50"]
+    assert svg.labels([0.0, 1000.0]) == ["0", "1,000"]
+    assert svg.labels([0.0, 2e6]) == ["0", "2e+06"]

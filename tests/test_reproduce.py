@@ -1,0 +1,234 @@
+"""The tables of the papers: printed numbers, what each needs, which runs that makes, and what is said of the result."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jhash import intervals
+from jhash.config import method_of
+from jhash.reproduce import cells, command, data, grid, measured, outcome, printed, runs
+from jhash.types import InputError
+
+TABLES = Path(__file__).parents[2] / "shared" / "tables"
+COVERED = {
+    "she": "Table 2, Table 3, Table 4, Table 5, Table 7, Figure 2, Figure 3, Figure 4, Figure 5, Figure 6, Figure 7",
+    "dkph": "Table 1, Table 2, Table 3, Table 4, Table 5, Table 6, Figure 5, Figure 6, Figure 7, Figure 8",
+    "mcmsh": "Table 1, Table 2, Table 3, Table 4, Table 5, Figure 3, Figure 4, Figure 5, Figure 6, Figure 7",
+    "cmgcah": "Table I, Table II, Table III, Table IV, Figure 2, Figure 3",
+    "dsmhn": "Table 1, Table 2",
+}
+EXHIBITS = [exhibit for paper in command.PAPERS for exhibit in command.exhibits(paper)]
+ALL = [(e, name) for e in EXHIBITS for name in (*e.datasets, *e.stand_ins) if data.find(name)]
+
+
+def named(paper, name):
+    return next(exhibit for exhibit in command.exhibits(paper) if exhibit.name == name)
+
+
+def asked(folder="nowhere", seeds=1, budget="quick"):
+    return cells.Asked(Path(folder), seeds, budget)
+
+
+def title(value):
+    return f"{value.paper}-{value.name}" if isinstance(value, grid.Exhibit) else None
+
+
+# the print
+
+
+@pytest.mark.parametrize("paper", printed.PAPERS)
+def test_each_printed_row_has_a_number_or_none_for_each_column(paper):
+    for table in printed.paper(paper)["tables"]:
+        assert {len(row["values"]) for row in table["rows"]} == {len(table["columns"])} == {len(table["decimals"])}
+
+
+@pytest.mark.parametrize("paper", printed.PAPERS)
+def test_printed_numbers_are_those_of_the_transcription(paper):
+    if not TABLES.is_dir():
+        pytest.skip("../shared/tables, the transcription of the papers, is not here")
+    given = {t["id"]: t for t in json.loads((TABLES / f"{paper}.json").read_text())["tables"]}
+    for table in printed.paper(paper)["tables"]:
+        rows = given[table["name"]]["rows"]
+        assert [(row["label"], row["values"]) for row in table["rows"]] == [(r["method"], r["values"]) for r in rows]
+
+
+def test_printed_means_are_the_means_of_their_columns():
+    """Half up, as the paper rounds."""
+    for number in ("Table 2", "Table 3", "Table 4", "Table 7"):
+        table = printed.table("she", number)
+        for values in table.rows.values():
+            for place, column in enumerate(table.columns):
+                if "over" in column and values[place] is not None:
+                    exact = round(sum(round(10 * values[i]) for i in column["over"]) / len(column["over"]), 6)
+                    assert int(exact + 0.5) == round(10 * values[place])
+
+
+# what there is
+
+
+@pytest.mark.parametrize("paper", COVERED)
+def test_every_table_and_figure_is_there(paper):
+    assert set(COVERED[paper].split(", ")) <= {exhibit.name for exhibit in command.exhibits(paper)}
+
+
+@pytest.mark.parametrize("exhibit", [e for e in EXHIBITS if e.printed], ids=title)
+def test_every_printed_row_and_column_has_its_place(exhibit):
+    seen = set()
+    for name in exhibit.datasets:
+        found = exhibit.grid(data.find(name))
+        whole = printed.table(exhibit.paper, exhibit.printed, outcome.rows_of(exhibit, data.find(name)))
+        assert set(whole.rows) == {row.label for row in found.rows} & set(whole.rows)
+        seen |= {column.printed for column in found.columns}
+    if exhibit.name.startswith("Table"):
+        assert seen - {None} == set(range(len(whole.columns)))
+
+
+@pytest.mark.parametrize(("exhibit", "name"), ALL, ids=lambda v: title(v) or v)
+def test_every_cell_is_an_experiment_that_its_method_accepts(exhibit, name):
+    found = exhibit.grid(data.find(name))
+    assert found.reference in {"", *(row.label for row in found.rows)}
+    for row in found.rows:
+        for column in found.columns:
+            if row.changes is None or column.over or isinstance(row.measure(column.measure), grid.Cost):
+                continue
+            for budget in ("quick", "full"):
+                config = data.config_of(exhibit.paper, column.data, Path("data"), budget)
+                config.update_from_flattened_dict(dict(column.changes) | dict(row.changes))
+                method_of(config)
+            assert not row.method or row.method in config.baselines
+
+
+@pytest.mark.parametrize("key", data.QUICK, ids="-".join)
+def test_a_quick_budget_trains_for_a_shorter_time(key):
+    quick, full = (data.config_of(key[0], data.find(key[1]), Path("data"), b).to_dict() for b in ("quick", "full"))
+    for field, value in data.QUICK[key].items():
+        room, name = field.split(".")
+        assert value < (full[room][name] or np.inf) and quick[room][name] == value
+
+
+# runs
+
+
+def test_cells_of_one_run_and_tables_of_one_paper_share_it():
+    table2 = cells.blocks(named("dkph", "Table 2"), ["nmnist"], asked())
+    table1 = cells.blocks(named("dkph", "Table 1"), ["nmnist"], asked())
+    assert len(cells.runs_needed(table2)) == 8 * 3  # eight variants that jhash has, at three lengths
+    shared = {run.key for run in cells.runs_needed(table2)} & {run.key for run in cells.runs_needed(table1)}
+    assert len(shared) == 2 * 3  # the method as it stands, and without the dual stream
+
+
+def test_each_seed_is_a_run_of_its_own():
+    one, five = (cells.runs_needed(cells.blocks(named("she", "Table 5"), ["digits"], asked(seeds=n))) for n in (1, 5))
+    assert (len(one), len(five)) == (5, 25) and {run.key for run in one} <= {run.key for run in five}
+
+
+def test_quick_and_full_runs_are_not_mistaken_for_each_other():
+    quick, full = (
+        {r.key for r in cells.runs_needed(cells.blocks(named("she", "Table 5"), ["digits"], asked(budget=b)))}
+        for b in ("quick", "full")
+    )
+    assert not quick & full
+
+
+def test_a_run_is_named_by_the_modules_it_imports_and_no_others():
+    found = runs.modules(["dkph"])
+    assert {"methods/dkph.py", "losses/dkph.py", "encoders/dual_stream.py", "train.py", "metrics.py"} <= set(found)
+    assert not {"losses/mcmsh.py", "methods/mcmsh.py", "pages/html.py", "reproduce/page.py"} & set(found)
+    assert "losses/mcmsh.py" in runs.modules(["mcmsh"])
+
+
+def test_a_changed_module_changes_the_name_of_the_runs_that_import_it(monkeypatch):
+    before = {name: runs.module_digest.__wrapped__((name,)) for name in ("dkph", "mcmsh")}
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: read(self) + b"\n# more" * self.match("losses/mcmsh.py"))
+    after = {name: runs.module_digest.__wrapped__((name,)) for name in ("dkph", "mcmsh")}
+    assert before["dkph"] == after["dkph"] and before["mcmsh"] != after["mcmsh"]
+
+
+def test_other_data_make_other_runs():
+    config = data.config_of("she", data.find("digits"), Path("data"), "quick")
+    assert runs.run_of(config, "one digest", "").key != runs.run_of(config, "another", "").key
+
+
+def test_a_set_that_is_not_here_leaves_its_cells_empty_with_the_reason(tmp_path):
+    (block,) = cells.blocks(named("dkph", "Table 2"), [], asked(tmp_path))
+    assert "fcv_train_feats.h5" in block.missing and not cells.runs_needed([block])
+    found = outcome.part(named("dkph", "Table 2"), block, tmp_path, {})
+    assert {cell.ours for row in found.results for cell in row} == {None}
+    assert found.results[-1][0].printed == 0.297 and "fcv_train_feats.h5" in found.results[-1][0].why
+
+
+def test_a_set_of_another_paper_is_refused():
+    with pytest.raises(InputError, match="--dataset: expected one of fcvid, nmnist, jhmdb for Table 2, found 'digits'"):
+        cells.blocks(named("dkph", "Table 2"), ["digits"], asked())
+
+
+# numbers
+
+
+def test_the_mean_over_directions_is_the_mean_of_their_means():
+    random = np.random.default_rng(0)
+    tasks = [("image", random.random(30)), ("image", random.random(30)), ("audio", random.random(12))]
+    found = measured.of_directions(tasks)
+    assert found.value == pytest.approx(np.mean([values.mean() for _, values in tasks]), abs=1e-12)
+    assert [len(stratum) for stratum in found.strata] == [30, 12] and found.shares == pytest.approx((2 / 3, 1 / 3))
+
+
+def test_directions_with_other_queries_stay_apart():
+    found = measured.of_directions([("image", np.zeros(3)), ("image", np.ones(4))])
+    assert [len(stratum) for stratum in found.strata] == [3, 4] and found.shares == (0.5, 0.5) and found.value == 0.5
+
+
+def test_an_interval_of_one_direction_is_that_of_results_json():
+    values = np.random.default_rng(0).random(50)
+    low, high = measured.interval(measured.of_directions([("test", values)]))
+    assert (low, high) == intervals.bootstrap(values)[1:]
+
+
+def test_an_interval_over_media_has_the_width_of_its_standard_error():
+    random = np.random.default_rng(0)
+    found = measured.of_directions([("image", random.normal(size=400)), ("text", random.normal(size=100))])
+    low, high = measured.interval(found)
+    error = np.sqrt(sum(0.25 * stratum.var() / len(stratum) for stratum in found.strata))
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.05)
+
+
+def test_seeds_are_averaged_query_by_query_and_their_spread_is_kept():
+    seeds = [measured.of_directions([("test", np.full(4, value))]) for value in (0.1, 0.2, 0.6)]
+    found = measured.over_seeds(seeds)
+    assert found.value == pytest.approx(0.3) and found.deviation == pytest.approx(np.std([0.1, 0.2, 0.6], ddof=1))
+    np.testing.assert_allclose(found.strata[0], 0.3)
+
+
+def test_a_gap_is_judged_query_by_query():
+    base = np.random.default_rng(0).random(60)
+    one, other = (measured.of_directions([("test", values)]) for values in (base + 0.01, base))
+    gap, (low, high) = measured.difference(one, other)
+    assert gap == pytest.approx(0.01) and low == pytest.approx(0.01) and high == pytest.approx(0.01)
+
+
+def part(rows, reference="full"):
+    """A part of one column from {label: (ours, printed, low, high of the gap)}."""
+    base = rows[reference]
+    results = []
+    for ours, of_print, low, high in rows.values():
+        gap = None if low is None else outcome.Gap(ours - base[0], low, high, of_print - base[1])
+        results.append((outcome.Result(ours=ours, printed=of_print, gap=gap),))
+    facts = {"data": "d", "stands_for": "", "about": "", "columns": ("c",), "decimals": (3,), "missing": ""}
+    return outcome.Part(rows=tuple(rows), results=tuple(results), reference=reference, **facts)
+
+
+def test_findings_count_pairs_in_the_printed_order_and_clear_gaps():
+    rows = {"a": (0.3, 0.1, -0.3, -0.1), "b": (0.4, 0.2, -0.2, 0.1), "c": (0.7, 0.3, 0.1, 0.3)}
+    lines = outcome.findings(part(rows | {"full": (0.5, 0.4, None, None)}))
+    # six pairs; c stands above full here and below it in print
+    assert "orders: 6 over all columns; here 5 of them (83 %)" in lines[0]
+    assert "Of 3 gaps" in lines[1] and "2 are clear" in lines[1] and "1 of these have the printed sign" in lines[1]
+    assert "a: -0.200 on average against full, printed -0.300; clearly below in 1, clearly above in 0" in lines[2]
+
+
+def test_rows_printed_alike_are_not_counted_as_ordered():
+    lines = outcome.findings(part({"a": (0.3, 0.4, -1.0, 1.0), "full": (0.5, 0.4, None, None)}))
+    assert not any("Pairs of rows" in line for line in lines)
