@@ -55,13 +55,13 @@ STAND_INS = {
 }
 # What --budget quick changes: shorter training, so that a table of variants takes minutes on two cores
 QUICK: Mapping[tuple[str, str], Mapping[str, Any]] = {
-    ("she", "digits"): {"hyper.epochs": 8, "data.largest": 2000},
+    ("she", "digits"): {"hyper.epochs": 15},
     ("she", "wikipedia"): {"hyper.epochs": 30},
     ("dkph", "nmnist"): {"hyper.teacher_steps": 60, "hyper.student_steps": 250},
     ("dkph", "jhmdb"): {"hyper.teacher_steps": 100, "hyper.student_steps": 400},
     ("mcmsh", "nmnist"): {"hyper.steps": 120},
     ("mcmsh", "jhmdb"): {"hyper.steps": 400},
-    ("cmgcah", "fashion"): {"hyper.iterations": 12},
+    ("cmgcah", "fashion"): {"hyper.iterations": 15},
     ("cmgcah", "wikipedia"): {"hyper.iterations": 15},
     ("dsmhn", "fashion"): {"hyper.epochs": 12},
     ("dsmhn", "wikipedia"): {"hyper.epochs": 20},

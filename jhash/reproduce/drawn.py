@@ -41,8 +41,8 @@ def _gaps(part: Part) -> list[dict]:
             )
             bars.append({"group": label, "name": "here", "value": ours, "low": low, "high": high})
             bars.append({"group": label, "name": "printed", "value": of_print, "low": None, "high": None})
-    title = f"{part.data}: gap to {part.reference}, mean over columns; whiskers: mean of the columns' intervals"
-    return [{"kind": "bars", "title": title, "bars": bars}] if bars else []
+    found = {"kind": "bars", "title": f"{part.data}: gap to {part.reference}, mean over columns", "bars": bars}
+    return [found | {"caption": "Whiskers: the mean of the columns' 95 % intervals over queries."}] if bars else []
 
 
 def _lines(exhibit: Exhibit, block: Block, part: Part) -> list[dict]:

@@ -138,9 +138,9 @@ def _section(part: Part, pictures: Sequence[dict], lines, unit: str) -> str:
     if part.stands_for:
         inside.append(html.note(STANDS_IN.format(data=part.data, about=part.about, stands_for=part.stands_for)))
     inside += [html.paragraph(line) for line in outcome.findings(part)[:2]]
-    inside += [html.figure(draw(picture, unit), picture["title"]) for picture in pictures]
-    caption = f"{LEGEND} Numbers in {unit}s."
-    inside.append(html.table(header, rows, caption=caption))
+    inside += [html.figure(draw(picture, unit), picture.get("caption", "")) for picture in pictures]
+    inside.append(html.table(header, rows))
+    inside.append(html.note(f"{LEGEND} Numbers in {unit}s, ours above, printed below."))
     gaps = outcome.findings(part)[2:]
     if gaps:
         inside.append(html.details(f"Each row against {part.reference}", *(html.paragraph(line) for line in gaps)))
