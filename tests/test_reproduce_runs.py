@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from jhash import experiment
+from jhash import experiment, report
+from jhash.metrics import Scores
 from jhash.reproduce import command, data, runs
 from jhash.types import Diverged, InputError, Stopped
 
@@ -19,10 +20,30 @@ TINY = {
         "hyper.teacher_bits": 8,
         "hyper.teacher_steps": 1,
         "hyper.student_steps": 2,
-        "baselines": ("itq", "lsh"),
+        "baselines": ("lsh",),
     },
     ("she", "wikipedia"): {"hyper.epochs": 1, "hyper.hidden": 8, "data.largest": 256},
 }
+
+
+def untrained(config, folder):
+    """An experiment's results without the experiment: each method's values are drawn by its name, length and seed."""
+    folder.mkdir(parents=True)
+    found = []
+    for name in (config.method, *config.baselines):
+        random = np.random.default_rng([config.seed, config.hyper.bits, *name.encode()])
+        scores = Scores(
+            "video", "stable", np.arange(20), {("map", k): random.random(20) for k in (5, 20, 40, 60, 80, 100)}
+        )
+        names = {"method": name, "variant": None, "dataset": "jhmdb", "query": "test", "database": "train"}
+        found += report.results(scores, **names, bits=config.hyper.bits, seed=config.seed, items=(20, 50))
+    report.write_results(folder / "results.json", found)
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    """For what is about the order of runs, not about what they do."""
+    monkeypatch.setattr(experiment, "run", untrained)
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +51,7 @@ def tiny(monkeypatch):
     """Quick is much quicker than it is for a user, and compiled programs are not written to disk."""
     monkeypatch.setattr(data, "QUICK", TINY)
     monkeypatch.setattr(runs, "compile_cache", lambda cache: None)
+    monkeypatch.setattr(runs.jax, "clear_caches", lambda: None)
     monkeypatch.setattr(runs, "WAIT", 0.01)
 
 
@@ -37,7 +59,7 @@ def reproduce(*words, folder):
     return command.main([*words, "--budget", "quick", "--workdir", str(folder)])
 
 
-OTHERS = ("table-6", "figure-6")  # made in the same folder, from the same cache
+OTHERS = ("table-6",)  # made in the same folder, from the same cache
 STREAMS = ("--paper", "dkph", "--table", "4", "--dataset", "jhmdb")
 
 
@@ -114,37 +136,39 @@ def test_another_table_takes_what_it_needs_from_the_cache(made, capsys):
     assert "2 runs, 2 of them in the cache" in captured.err and "remove l" in captured.out
 
 
-def test_a_stopped_table_goes_on_with_the_run_that_it_was_in(tmp_path, monkeypatch, capsys):
-    ran, run = [], experiment.run
+def test_a_stopped_table_goes_on_with_the_run_that_it_was_in(tmp_path, monkeypatch):
+    ran = []
 
     def stops_in_the_second(config, folder):
         ran.append(config.seed)
         if len(ran) == 2:
             raise Stopped("stopped")
-        return run(config, folder)
+        untrained(config, folder)
 
     monkeypatch.setattr(experiment, "run", stops_in_the_second)
-    assert reproduce(*STREAMS, "--seeds", "2", folder=tmp_path) == 130
+    words = ("--paper", "mcmsh", "--figure", "5", "--dataset", "jhmdb", "--seeds", "2")
+    assert reproduce(*words, folder=tmp_path) == 130
     assert not list(tmp_path.glob("*/table.json"))
-    assert reproduce(*STREAMS, "--seeds", "2", folder=tmp_path) == 0
-    assert ran == [0, 1, 1] and list(tmp_path.glob("*/table.json"))
+    assert reproduce(*words, folder=tmp_path) == 0
+    assert ran == [0, 1, 1, 0, 1, 0, 1] and list(tmp_path.glob("*/table.json"))
 
 
 def test_a_run_that_diverges_leaves_its_cells_empty_and_the_others_whole(tmp_path, monkeypatch, capsys):
-    run = experiment.run
-
     def diverges(config, folder):
-        if config.seed == 0:
+        if config.hyper.bits == 32:
             raise Diverged("the loss was no number")
-        return run(config, folder)
+        untrained(config, folder)
 
     monkeypatch.setattr(experiment, "run", diverges)
-    assert reproduce("--paper", "she", "--table", "5", "--dataset", "wikipedia", folder=tmp_path) == 3
+    assert reproduce("--paper", "mcmsh", "--figure", "5", "--dataset", "jhmdb", folder=tmp_path) == 3
     assert "the loss was no number" in capsys.readouterr().out
+    found, _ = table(tmp_path)
+    empty = {cell["why"]: cell["ours"] for cell in found["parts"][0]["results"][0]}
+    assert empty.pop("the loss was no number") is None and empty.pop("") is not None and not empty
 
 
-def test_one_run_of_many_is_carried_out_alone(tmp_path, capsys):
-    words = ("--paper", "she", "--figure", "7", "--dataset", "wikipedia")
+def test_one_run_of_many_is_carried_out_alone(tmp_path, quickly, capsys):
+    words = ("--paper", "mcmsh", "--figure", "5", "--dataset", "jhmdb")
     assert reproduce(*words, "--count", folder=tmp_path) == 0
     assert capsys.readouterr().out.strip() == "3"
     assert reproduce(*words, "--only", "2", folder=tmp_path) == 0
@@ -164,13 +188,16 @@ def test_percent_is_the_unit_of_a_paper_that_prints_percent(tmp_path):
     assert [len(picture["lines"]) for picture in found["pictures"][0]] == [1, 1]  # a picture each way
 
 
-def test_baselines_of_the_method_stand_in_their_own_rows(made, capsys):
-    assert reproduce("--paper", "dkph", "--figure", "6", "--dataset", "jhmdb", folder=made) == 0
-    found = json.loads((made / "dkph-figure-6-jhmdb-quick" / "table.json").read_text())
-    assert found["parts"][0]["rows"] == ["DKPH", "ITQ", "LSH"]
-    values = [row[0]["ours"] for row in found["parts"][0]["results"]]
-    assert len(set(values)) == 3 and None not in values
-    assert [line["name"] for line in found["pictures"][0][0]["lines"]] == ["DKPH", "ITQ", "LSH"]
+def test_baselines_of_the_method_stand_in_their_own_rows(tmp_path, quickly):
+    assert reproduce("--paper", "mcmsh", "--figure", "4", "--dataset", "jhmdb", folder=tmp_path) == 0
+    found, _ = table(tmp_path)
+    assert found["parts"][0]["rows"] == ["MCMSH", "ITQ", "LSH"]
+    for row, name in zip(found["parts"][0]["results"], ("mcmsh", "itq", "lsh"), strict=True):
+        drawn = np.random.default_rng([0, 16, *name.encode()])
+        assert row[0]["ours"] == pytest.approx(drawn.random(20).mean())
+    assert [[line["name"] for line in picture["lines"]] for picture in found["pictures"][0]] == [
+        ["MCMSH", "ITQ", "LSH"]
+    ] * 3
 
 
 @pytest.mark.parametrize(
