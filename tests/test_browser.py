@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from page_runs import config_of, finished, streams, video
 from PIL import Image
+from untrained_runs import untrained
 
+from jhash import experiment
 from jhash.pages import run as page
+from jhash.reproduce import command, runs
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
@@ -54,7 +57,7 @@ frame.addEventListener('load', () => {
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
-    """The pages of a run on video and of one on media."""
+    """The pages of a run on video, of one on media, and of a table with its picture."""
     written = {}
     for name, made in {
         "video": (config_of("mcmsh", "nmnist"), video(), ("mcmsh", "itq", "lsh", "cosine")),
@@ -63,6 +66,13 @@ def reports(tmp_path_factory):
         folder = tmp_path_factory.mktemp(name)
         page.write(finished(folder, *made, bits=32 if name == "video" else 16))
         written[name] = folder / page.PAGE
+    folder = tmp_path_factory.mktemp("table")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "run", untrained)
+        patch.setattr(runs, "compile_cache", lambda cache: None)
+        words = ["--paper", "mcmsh", "--table", "1", "--dataset", "jhmdb", "--budget", "quick"]
+        assert command.main([*words, "--workdir", str(folder)]) == 0
+    written["table"] = folder / "mcmsh-table-1-jhmdb-quick" / page.PAGE
     return written
 
 
@@ -92,11 +102,11 @@ def framed(folder, report, width):
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("name", ["video", "media"])
+@pytest.mark.parametrize("name", ["video", "media", "table"])
 def test_a_page_fits_its_window_and_can_be_read(tmp_path, reports, name, width):
     dumped = browse(tmp_path, framed(tmp_path, reports[name], width), "--dump-dom", "--window-size=1400,2000")
     found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', dumped, re.S)[1].replace("&amp;", "&"))
-    assert found["window"] == width and found["height"] > 3000
+    assert found["window"] == width and found["height"] > 1500
     assert found["width"] <= width, found
     assert found["outside"] == []
     assert found["smallest"][0] >= 12, found["smallest"]

@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from untrained_runs import untrained
 
-from jhash import experiment, report
-from jhash.metrics import Scores
+from jhash import experiment
 from jhash.reproduce import command, data, runs
 from jhash.types import Diverged, InputError, Stopped
 
@@ -24,20 +24,6 @@ TINY = {
     },
     ("she", "wikipedia"): {"hyper.epochs": 1, "hyper.hidden": 8, "data.largest": 256},
 }
-
-
-def untrained(config, folder):
-    """An experiment's results without the experiment: each method's values are drawn by its name, length and seed."""
-    folder.mkdir(parents=True)
-    found = []
-    for name in (config.method, *config.baselines):
-        random = np.random.default_rng([config.seed, config.hyper.bits, *name.encode()])
-        scores = Scores(
-            "video", "stable", np.arange(20), {("map", k): random.random(20) for k in (5, 20, 40, 60, 80, 100)}
-        )
-        names = {"method": name, "variant": None, "dataset": "jhmdb", "query": "test", "database": "train"}
-        found += report.results(scores, **names, bits=config.hyper.bits, seed=config.seed, items=(20, 50))
-    report.write_results(folder / "results.json", found)
 
 
 @pytest.fixture
