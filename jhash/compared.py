@@ -94,6 +94,8 @@ def _resolved(names: Sequence[str]) -> list[Path]:
 
 
 def _read(name: str) -> Folder:
+    if Path(name).exists() and not Path(name).is_dir():
+        raise InputError(f"{name}: expected a workdir, found a file.")
     found, file = report.read_found(Path(name)), Path(name) / "config.json"
     if not found:
         raise InputError(f"{name}: results.json: expected a row at least, found none.")

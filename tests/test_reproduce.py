@@ -8,7 +8,7 @@ import pytest
 
 from jhash import intervals
 from jhash.config import method_of
-from jhash.reproduce import cells, command, data, grid, measured, outcome, printed, runs
+from jhash.reproduce import cells, command, data, findings, grid, measured, outcome, page, printed, runs
 from jhash.types import InputError
 
 TABLES = Path(__file__).parents[2] / "shared" / "tables"
@@ -173,7 +173,7 @@ def test_the_mean_over_directions_is_the_mean_of_their_means():
     tasks = [("image", random.random(30)), ("image", random.random(30)), ("audio", random.random(12))]
     found = measured.of_directions(tasks)
     assert found.value == pytest.approx(np.mean([values.mean() for _, values in tasks]), abs=1e-12)
-    assert [len(stratum) for stratum in found.strata] == [30, 12] and found.shares == pytest.approx((2 / 3, 1 / 3))
+    assert [len(stratum) for stratum in found.strata] == [12, 30] and found.shares == pytest.approx((1 / 3, 2 / 3))
 
 
 def test_directions_with_other_queries_stay_apart():
@@ -214,21 +214,82 @@ def part(rows, reference="full"):
     base = rows[reference]
     results = []
     for ours, of_print, low, high in rows.values():
-        gap = None if low is None else outcome.Gap(ours - base[0], low, high, of_print - base[1])
+        gap = None
+        if low is not None:
+            gap = outcome.Gap(ours - base[0], low, high, None if of_print is None else of_print - base[1])
         results.append((outcome.Result(ours=ours, printed=of_print, gap=gap),))
     facts = {"data": "d", "stands_for": "", "about": "", "columns": ("c",), "decimals": (3,), "missing": ""}
-    return outcome.Part(rows=tuple(rows), results=tuple(results), reference=reference, **facts)
+    facts |= {"ordered": (True,), "results": tuple(results)}
+    return outcome.Part(rows=tuple(rows), reference=reference, **facts)
 
 
 def test_findings_count_pairs_in_the_printed_order_and_clear_gaps():
     rows = {"a": (0.3, 0.1, -0.3, -0.1), "b": (0.4, 0.2, -0.2, 0.1), "c": (0.7, 0.3, 0.1, 0.3)}
-    lines = outcome.findings(part(rows | {"full": (0.5, 0.4, None, None)}))
+    found = part(rows | {"full": (0.5, 0.4, None, None)})
     # six pairs; c stands above full here and below it in print
-    assert "orders: 6 over all columns; here 5 of them (83 %)" in lines[0]
-    assert "Of 3 gaps" in lines[1] and "2 are clear" in lines[1] and "1 of these have the printed sign" in lines[1]
-    assert "a: -0.200 on average against full, printed -0.300; clearly below in 1, clearly above in 0" in lines[2]
+    pairs, gaps = findings.orderings(found)
+    assert "Of 6 pairs of rows" in pairs and " 5 (83 %) stand" in pairs
+    assert "Of 3 printed gaps to full, 2 are clear" in gaps and "and 1 of these have the printed sign" in gaps
+    line = findings.rows(found)[0]
+    assert "a: -0.200 on average against full, printed -0.300; clearly below in 1, clearly above in 0" in line
 
 
 def test_rows_printed_alike_are_not_counted_as_ordered():
-    lines = outcome.findings(part({"a": (0.3, 0.4, -1.0, 1.0), "full": (0.5, 0.4, None, None)}))
-    assert not any("Pairs of rows" in line for line in lines)
+    (line,) = findings.orderings(part({"a": (0.3, 0.4, -1.0, 1.0), "full": (0.5, 0.4, None, None)})) or [""]
+    assert "pairs of rows" not in line
+
+
+def test_gaps_without_a_print_are_said_row_by_row_and_not_counted():
+    found = part({"a": (0.3, None, -0.3, -0.1), "full": (0.5, 0.4, None, None)})
+    assert findings.orderings(found) == []
+    assert "a: -0.200 on average against full; clearly below in 1" in findings.rows(found)[0]
+
+
+def test_sizes_and_means_of_other_columns_are_not_ordered():
+    (block,) = cells.blocks(named("mcmsh", "Table 2"), ["jhmdb"], asked())
+    found = outcome.part(named("mcmsh", "Table 2"), block, Path("nowhere"), {})
+    assert found.ordered == (True, True, True, True, True, False)
+    (block,) = cells.blocks(named("she", "Table 2"), ["wikipedia"], asked())
+    found = outcome.part(named("she", "Table 2"), block, Path("nowhere"), {})
+    assert found.ordered == (True, True, True, True, False) * 2
+
+
+@pytest.mark.parametrize(
+    ("paper", "name", "stand_in", "printed_set"),
+    [
+        ("cmgcah", "Table IV", "wikipedia", "mirflickr-25k"),
+        ("cmgcah", "Table III", "fashion", "ms-coco"),
+        ("she", "Table 4", "digits", "xmedianet"),
+        ("she", "Table 5", "wikipedia", "wikipedia"),
+        ("mcmsh", "Figure 7", "jhmdb", "activitynet"),
+        ("dsmhn", "Table 1", "fashion", ""),
+    ],
+)
+def test_a_stand_in_stands_for_the_set_of_the_table(paper, name, stand_in, printed_set):
+    (block,) = cells.blocks(named(paper, name), [stand_in], asked())
+    assert outcome.part(named(paper, name), block, Path("nowhere"), {}).stands_for == printed_set
+
+
+def test_a_mean_of_two_directions_is_not_set_beside_one_of_twenty():
+    assert named("she", "Table 3").grid(data.find("wikipedia")).columns[-1].printed is None
+    assert named("she", "Table 3").grid(data.find("digits")).columns[-1].printed == 20
+
+
+def test_runs_of_other_orders_of_media_are_compared_query_by_query():
+    random = np.random.default_rng(0)
+    tasks = [("image", random.random(30)), ("stroke", random.random(30)), ("audio", random.random(9))]
+    one, other = measured.of_directions(tasks), measured.of_directions(tasks[::-1])
+    assert measured.difference(one, other) == (pytest.approx(0), (pytest.approx(0), pytest.approx(0)))
+
+
+def test_other_askers_have_no_interval_of_their_difference():
+    values = np.random.default_rng(0).random(30)
+    one, other = (measured.of_directions([(name, values)]) for name in ("image", "text"))
+    assert measured.difference(one, other) == (0, None)
+
+
+def test_quick_says_what_it_changes_and_published_sets_have_no_quick():
+    exhibit = named("mcmsh", "Table 1")
+    (line,) = page._quick(exhibit, cells.blocks(exhibit, ["jhmdb"], asked()), asked())
+    assert "hyper.steps 400 in place of 1500" in line
+    assert page._quick(exhibit, cells.blocks(exhibit, [], asked()), asked()) == []

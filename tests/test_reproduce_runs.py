@@ -260,6 +260,6 @@ def test_a_run_that_cannot_be_done_says_why_and_is_tried_again(tmp_path, monkeyp
     run = runs.run_of(config, "", "a run")
     with pytest.raises(InputError, match="method.sigma"):
         runs.carry_out(run, tmp_path)
-    assert "method.sigma" in (tmp_path / run.name / "failed.json").read_text() and not run.done(tmp_path)
+    assert "method.sigma" in (tmp_path / "logs" / f"{run.name}.failed.json").read_text() and not run.done(tmp_path)
     with pytest.raises(InputError, match="method.sigma"):
         runs.carry_out(run, tmp_path)

@@ -19,6 +19,17 @@ _LATEX = {
     "–": "--",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "−": "$-$",
+    "▼": r"$\bigtriangledown$",
+    "▲": r"$\bigtriangleup$",
+    "·": r"$\cdot$",
+    "×": r"$\times$",
+    "⁹": "$^9$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "γ": r"$\gamma$",
+    "λ": r"$\lambda$",
+    "σ": r"$\sigma$",
 }
 
 

@@ -6,6 +6,7 @@ What takes long is kept in the run's folder, whose name stands for config, data 
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from jhash.data.dataset import Dataset, Task
 from jhash.data.load import load_dataset
 from jhash.evaluate import Model, encode, labels_of, load_model, score
 from jhash.methods.dkph import reconstruction_error
-from jhash.reproduce.grid import CrossScore, ReconstructionError, StreamScore
-from jhash.reproduce.measured import Measured
+from jhash.reproduce.grid import CrossScore, ReconstructionError, Score, StreamScore
+from jhash.reproduce.measured import Measured, of_directions, of_score
 from jhash.types import InputError
 
 BLOCK = 256  # clips rebuilt at a time
@@ -29,6 +30,8 @@ BLOCK = 256  # clips rebuilt at a time
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
+    """A run with its data."""
+
     config: ConfigDict
     dataset: Dataset
     model: Model
@@ -54,7 +57,7 @@ def open_run(folder: Path, seed: int, method: str) -> Opened:
 
 def curves(folder: Path, seed: int, method: str) -> list[dict]:
     """Precision and recall by rank of each drawn task, or of all where none is: as curves.json."""
-    kept = folder / f"curves-{method}-{seed}.json"
+    kept = folder / f"curves-{_own_digest(f'{method} {seed}')}.json"
     if not kept.is_file():
         run, found = open_run(folder, seed, method), []
         for task in run.tasks:
@@ -76,8 +79,7 @@ def measure(measure, folder: Path, seed: int, other: Path | None) -> Measured:
         seed: its seed.
         other: of a CrossScore's change, the run that was trained on the other data set.
     """
-    name = hashlib.sha256(f"{measure} {other and other.name}".encode()).hexdigest()[:12]
-    kept = folder / f"measured-{name}.npy"
+    kept = folder / f"measured-{_own_digest(f'{measure} {other and other.name}')}.npy"
     if not kept.is_file():
         if isinstance(measure, ReconstructionError):
             values = _errors(folder, seed, measure)
@@ -85,23 +87,21 @@ def measure(measure, folder: Path, seed: int, other: Path | None) -> Measured:
             values = _stream(folder, seed, measure)
         else:
             values = _cross(folder, seed, measure)
-        partial = kept.with_name(f".{kept.name}.partial.npy")
+        partial = kept.with_name(f".{os.getpid()}.partial.npy")
         np.save(partial, values)
         partial.replace(kept)
     values = np.load(kept, allow_pickle=False)
     if isinstance(measure, CrossScore) and measure.what == "change":
-        own = measured_there(other, seed, measure)
-        return Measured(100 * (float(values.mean()) / own - 1))
-    return Measured(float(values.mean()), (values,), (1.0,))
+        method = json.loads((other / "config.json").read_text(encoding="utf-8"))["method"]
+        there = of_score(other, Score(measure.preset, measure.k), method, seed).value
+        return Measured(100 * (float(values.mean()) / there - 1))
+    asks = json.loads((folder / "results.json").read_text(encoding="utf-8"))[0]["query"].split(" ")[0]
+    return of_directions([(asks, values)])
 
 
-def measured_there(folder: Path, seed: int, asked: CrossScore) -> float:
-    """The score of the run that was trained on the data set that the other one was taken to."""
-    from jhash.reproduce.grid import Score
-    from jhash.reproduce.measured import of_score
-
-    method = json.loads((folder / "config.json").read_text(encoding="utf-8"))["method"]
-    return of_score(folder, Score(asked.preset, asked.k), method, seed).value
+def _own_digest(words: str) -> str:
+    """Names what is kept: by what it is of, and by the code here that makes it, which is not in the run's name."""
+    return hashlib.sha256(words.encode() + Path(__file__).read_bytes()).hexdigest()[:12]
 
 
 def _stream(folder: Path, seed: int, asked: StreamScore) -> np.ndarray:

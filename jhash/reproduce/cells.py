@@ -62,6 +62,8 @@ def _block(exhibit: Exhibit, name: str, asked: Asked) -> Block:
         missing = f"no data set of {name.replace('_', ' and ')} is known to jhash"
     else:
         missing = datasets.missing(data, asked.data)
+    if missing and exhibit.stand_ins:
+        missing += f" (--data names the folder; {' or '.join(exhibit.stand_ins)} can stand in by --dataset)"
     grid = exhibit.grid(data)
     digest = "" if missing or data == datasets.SHAPES else datasets.digest(data, asked.data)
     cells = tuple(
@@ -88,8 +90,9 @@ def _cell(exhibit: Exhibit, grid: Grid, row, column, asked: Asked, digest: str, 
         away = datasets.missing(there, asked.data)
         if away:
             return Cell(None, method, why=away)
+        beside = datasets.digest(there, asked.data)
+        measure = dataclasses.replace(measure, digest=beside)
         if measure.what == "change":
-            beside = datasets.digest(there, asked.data)
             others = tuple(_run(exhibit.paper, there, row, column, asked, beside, s) for s in range(asked.seeds))
     return Cell(measure, method, own, others)
 

@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0, 2 for wrong input, 3 where a run diverged, 130 where it was stopped."""
+    """Exit codes: 0, 2 for wrong input, 3 where some runs could not be done, 130 where it was stopped."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         asked = parser().parse_args(argv)
@@ -86,10 +86,11 @@ def _list(asked: argparse.Namespace) -> int:
     for paper in PAPERS if asked.paper is None else (asked.paper,):
         print(paper)
         for exhibit in exhibits(paper):
-            for name in exhibit.datasets:
+            names = (*exhibit.datasets, *exhibit.also)
+            for name in names:
                 found = datasets.find(name)
                 reasons[name] = datasets.missing(found, asked.data) if found else "jhash knows no such public data set"
-            used = [f"{name} ({'not here' if reasons[name] else 'here'})" for name in exhibit.datasets]
+            used = [f"{name} ({'not here' if reasons[name] else 'here'})" for name in names]
             needs = f"{', '.join(used)}; {_can_run(exhibit)}" if exhibit.datasets != (SHAPES.name,) else "needs no data"
             print(f"  {exhibit.name:<10}  {exhibit.title}\n              {needs}")
     print("\nNot here:")
@@ -125,7 +126,7 @@ def _reproduce(asked: argparse.Namespace, argv: list[str]) -> int:
 
     command = f"python -m jhash.reproduce {shlex.join(argv)}"
     for exhibit, found in blocks.items():
-        folder = asked.workdir / page.folder_name(exhibit, asked.dataset, asked.budget)
+        folder = asked.workdir / page.folder_name(exhibit, asked.dataset, asked.budget, asked.seeds)
         print(page.write(folder, exhibit, found, wanted, cache, failed, command))
     return 3 if failed else 0
 
@@ -134,7 +135,7 @@ def _only(number: int, needed, cache: Path) -> int:
     from jhash.reproduce import runs
 
     if not 0 <= number < len(needed):
-        raise InputError(f"--only: expected a run from 0 to {len(needed) - 1}, found {number}")
+        raise InputError(f"--only: expected the number, from 0, of one of {len(needed)} runs, found {number}")
     runs.carry_out(needed[number], cache)
     return 0
 

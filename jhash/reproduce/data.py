@@ -66,6 +66,8 @@ QUICK: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("dsmhn", "fashion"): {"hyper.epochs": 12},
     ("dsmhn", "wikipedia"): {"hyper.epochs": 20},
 }
+# Pretrained backbones, where the folder of --data has them: field, file, and the value with the file's path in it
+WEIGHTS = {"cmgcah": ("hyper.weights", "imagenet-vgg-f.mat"), "dsmhn": ("hyper.weights", "vgg16.safetensors")}
 BASE: Mapping[str, Mapping[str, Any]] = {"cmgcah": {"presets": ("dcmh", "trec")}}  # the paper's protocol beside ours
 
 
@@ -80,6 +82,9 @@ def config_of(method: str, data: Data, folder: Path, budget: str) -> ConfigDict:
     if not data.stand_in:
         field = "data.dir" if data.name in published.DATASETS else "data.file"
         changes[field] = str(place(data, folder))
+        weights, file = WEIGHTS.get(method, ("", ""))
+        if weights and (folder / file).is_file():
+            changes[weights] = (str(folder / file), "") if method == "dsmhn" else str(folder / file)
     if budget == "quick":
         changes |= QUICK.get((method, data.name), {})
     config.update_from_flattened_dict(changes)
@@ -121,7 +126,9 @@ def digest(data: Data, folder: Path) -> str:
             found.update(digest(STAND_INS["nmnist"], folder).encode())  # its medium 'event'
         return found.hexdigest()
     where = place(data, folder)
-    for file in [where] if where.is_file() else sorted(path for path in where.rglob("*") if path.is_file()):
+    files = [where] if where.is_file() else sorted(path for path in where.rglob("*") if path.is_file())
+    beside = [folder / name for _, name in WEIGHTS.values()]
+    for file in [*files, *(path for path in beside if path.is_file())]:
         facts = file.stat()
         found.update(f"{file.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     return found.hexdigest()

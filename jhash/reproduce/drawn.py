@@ -9,18 +9,19 @@ from jhash.pages import grids
 from jhash.pages.embedding import embed, evenly
 from jhash.reproduce import again
 from jhash.reproduce.cells import Block
-from jhash.reproduce.grid import Exhibit
+from jhash.reproduce.grid import Exhibit, Score
 from jhash.reproduce.outcome import Part
 
 RANKS = range(100, 2001, 100)  # of CMGCAH's Figure 2
 ITEMS = 1000  # drawn of codes, at most
+LENGTHS = 2  # pictures of score against code length
 QUERIES, NEAREST = 6, 5  # of MCMSH's Figure 7
 
 
 def pictures(exhibit: Exhibit, block: Block, part: Part, cache: Path) -> list[dict]:
     """{'kind', 'title', ...} each: see the functions below. Empty where nothing was run."""
     if not exhibit.picture:
-        return _gaps(part)
+        return [*_gaps(part), *_by_length(block, part)]
     if exhibit.picture in ("lines", "bars", "heat"):
         return {"lines": _lines, "bars": _bars, "heat": _heat}[exhibit.picture](exhibit, block, part)
     if exhibit.picture in ("precision_recall", "precision_at"):
@@ -43,6 +44,27 @@ def _gaps(part: Part) -> list[dict]:
             bars.append({"group": label, "name": "printed", "value": of_print, "low": None, "high": None})
     found = {"kind": "bars", "title": f"{part.data}: gap to {part.reference}, mean over columns", "bars": bars}
     return [found | {"caption": "Whiskers: the mean of the columns' 95 % intervals over queries."}] if bars else []
+
+
+def _by_length(block: Block, part: Part) -> list[dict]:
+    """Score against code length, a picture for each measure that has several lengths, the first few of them."""
+    kinds: dict = {}
+    for c, column in enumerate(block.grid.columns):
+        if isinstance(column.measure, Score) and "hyper.bits" in column.changes:
+            kinds.setdefault(column.measure, []).append(c)
+    found = []
+    for score, columns in [(score, columns) for score, columns in kinds.items() if len(columns) > 1][:LENGTHS]:
+        lines = []
+        for label, line in zip(part.rows, part.results, strict=True):
+            known = [
+                (block.grid.columns[c].changes["hyper.bits"], line[c]) for c in columns if line[c].ours is not None
+            ]
+            lines += [_line(label, known)] if known else []
+        where = f"{score.asks} → {score.answers}, " if score.asks else ""
+        title = f"{part.data}: {where}mAP{f'@{score.k}' if score.k else ''} against code length"
+        if lines:
+            found.append({"kind": "lines", "title": title, "x": "bits", "log": True, "lines": lines})
+    return found
 
 
 def _lines(exhibit: Exhibit, block: Block, part: Part) -> list[dict]:

@@ -35,8 +35,9 @@ def tasks(data: Data) -> Grid:
 
 
 def losses(data: Data) -> Grid:
-    rows = [Row(name, {"hyper.inter": name}) for name in LOSSES]
-    return Grid(rows, directions(data, (64,)), reference="logistic")
+    usual = "logistic" if data.name == "fashion" else "triplet"
+    rows = [Row(name, {"hyper.inter": name}, baselines=name == usual) for name in LOSSES]
+    return Grid(rows, directions(data, (64,)), reference=usual)
 
 
 MIRFLICKR = (("image", (224, 224, 3)), ("text", (1386,)), ("labels", (24,)))  # MIRFLICKR-25K's

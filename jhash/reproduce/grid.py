@@ -9,6 +9,13 @@ from typing import Any
 
 from jhash.reproduce.data import Data
 
+ABSENT = "jhash does not have it"
+
+
+def bits(number: int) -> dict[str, Any]:
+    """What a column of that code length changes."""
+    return {"hyper.bits": number}
+
 
 @dataclasses.dataclass(frozen=True)
 class Score:
@@ -37,6 +44,7 @@ class CrossScore:
     k: int | None
     dataset: str
     what: str  # 'value' | 'change' in percent of what training there gives
+    digest: str = ""  # of that data set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +98,8 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
+    """All cells of a table on one data set."""
+
     rows: Sequence[Row]
     columns: Sequence[Column]
     reference: str = ""  # the row that others are compared with
@@ -110,3 +120,4 @@ class Exhibit:
     x: str = ""  # what a picture's horizontal axis is
     log: bool = False
     notes: tuple[str, ...] = ()  # what a reader must know of how it is measured here
+    also: tuple[str, ...] = ()  # data sets that it needs besides

@@ -17,6 +17,7 @@ class Measured:
     value: float
     strata: tuple[np.ndarray, ...] = ()  # [S] each
     shares: tuple[float, ...] = ()  # of each in the mean; they add up to 1
+    asking: tuple[str, ...] = ()  # whose queries each is
     deviation: float | None = None  # between seeds
 
 
@@ -45,14 +46,15 @@ def of_score(folder: Path, score: Score, method: str, seed: int) -> Measured:
 
 def of_directions(directions: Sequence[tuple[str, np.ndarray]]) -> Measured:
     """The mean over directions, (asking medium, per-query values [S]) each: queries of one medium are one sample."""
-    strata, shares = [], []
-    for medium in dict.fromkeys(asks for asks, _ in directions):
+    strata, shares, asking = [], [], []
+    for medium in sorted({asks for asks, _ in directions}):  # a first medium of another order asks the same
         own = [np.asarray(values, np.float64) for asks, values in directions if asks == medium]
         together = [np.mean(own, axis=0)] if len({len(values) for values in own}) == 1 else own
         strata += together
         shares += [len(own) / len(together) / len(directions)] * len(together)
+        asking += [medium] * len(together)
     value = sum(share * stratum.mean() for share, stratum in zip(shares, strata, strict=True))
-    return Measured(float(value), tuple(strata), tuple(shares))
+    return Measured(float(value), tuple(strata), tuple(shares), tuple(asking))
 
 
 def over_seeds(seeds: Sequence[Measured]) -> Measured:
@@ -62,7 +64,7 @@ def over_seeds(seeds: Sequence[Measured]) -> Measured:
     if len(shapes) > 1:  # seeds draw other queries
         return Measured(mean, deviation=deviation)
     strata = tuple(np.mean(found, axis=0) for found in zip(*(one.strata for one in seeds), strict=True))
-    return Measured(mean, strata, seeds[0].shares, deviation)
+    return Measured(mean, strata, seeds[0].shares, seeds[0].asking, deviation)
 
 
 def interval(measured: Measured, seed: int = 0) -> tuple[float, float] | None:
@@ -92,7 +94,9 @@ def _resampled(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
 def difference(one: Measured, other: Measured) -> tuple[float, tuple[float, float] | None]:
     """one − other, with its interval by the paired bootstrap; None where the two were not asked the same."""
     gap = one.value - other.value
-    if [len(s) for s in one.strata] != [len(s) for s in other.strata] or one.shares != other.shares:
+    if [len(s) for s in one.strata] != [len(s) for s in other.strata]:
+        return gap, None
+    if (one.asking, one.shares) != (other.asking, other.shares):
         return gap, None
     strata = tuple(a - b for a, b in zip(one.strata, other.strata, strict=True))
     return gap, interval(Measured(gap, strata, one.shares))

@@ -1,18 +1,17 @@
 """Ours beside the print: each cell's number with its interval and spread, the gaps between rows, and what they say."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from jhash.reproduce import again, cost, measured, printed
+from jhash.reproduce import again, cost, measured, printed, runs
+from jhash.reproduce import data as datasets
 from jhash.reproduce.cells import Block, Cell
 from jhash.reproduce.data import Data
 from jhash.reproduce.grid import Column, Cost, Exhibit, Score
 from jhash.reproduce.measured import Measured
 from jhash.reproduce.printed import Printed
+from jhash.types import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Result:
     difference: float | None = None  # ours − printed, where the data are the print's
     gap: Gap | None = None  # to the reference row
     why: str = ""  # the reason where ours is empty
+    note: str = ""  # what a time was measured on
     runs: tuple[str, ...] = ()  # names of folders in the cache
 
 
@@ -55,9 +55,11 @@ class Part:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     decimals: tuple[int, ...]
+    ordered: tuple[bool, ...]  # columns in which rows are compared: scores, no means of others, no sizes and times
     results: tuple[tuple[Result, ...], ...]
     reference: str
     missing: str
+    notes: tuple[str, ...] = ()  # of the print's rows
 
 
 def part(exhibit: Exhibit, block: Block, cache: Path, failed: Mapping[str, str]) -> Part:
@@ -79,23 +81,32 @@ def part(exhibit: Exhibit, block: Block, cache: Path, failed: Mapping[str, str])
             base = None
             if reference is not None and r != reference and table and column.printed is not None:
                 base = (table.rows.get(block.grid.rows[reference].label) or {column.printed: None})[column.printed]
-            factor = scale if isinstance(block.cells[r][c].measure, Score | None) else 1.0
             compared = found[reference][c][0] if reference is not None and r != reference else None
-            own = found[r][c]
-            line.append(_result(own, of_print, base, compared, factor, block, r, c))
+            line.append(_result(found[r][c], of_print, base, compared, scale, block, r, c))
         results.append(tuple(line))
     usual = 1 if scale > 1 else 4 if exhibit.paper == "cmgcah" else 3
     return Part(
         data=block.data.name,
-        stands_for=block.data.printed if block.data.stand_in else "",
+        stands_for=_stands_for(exhibit, block, table),
         about=block.data.about,
         rows=tuple(row.label for row in block.grid.rows),
         columns=tuple(column.label for column in block.grid.columns),
         decimals=tuple(_digits(column, table, usual) for column in block.grid.columns),
+        ordered=tuple(not c.over and not isinstance(c.measure, Cost) for c in block.grid.columns),
         results=tuple(results),
         reference=block.grid.reference,
         missing=block.missing,
+        notes=tuple(f"Print, {label}: {note}." for label, note in (table.notes.items() if table else ())),
     )
+
+
+def _stands_for(exhibit: Exhibit, block: Block, table: Printed | None) -> str:
+    """The print's name of the set in whose place another one stands; '' where none does, or nothing is printed."""
+    if not block.data.stand_in or exhibit.paper not in printed.PAPERS:
+        return ""
+    columns = [table.columns[c.printed] for c in block.grid.columns if c.printed is not None] if table else []
+    named = [column["dataset"] for column in columns if "dataset" in column]
+    return named[0] if named else datasets.PUBLISHED[exhibit.datasets[0]].printed
 
 
 def _digits(column: Column, table: Printed | None, usual: int) -> int:
@@ -112,27 +123,33 @@ def rows_of(exhibit: Exhibit, data: Data) -> str:
 
 
 def _measured(cell: Cell, cache: Path, failed: Mapping[str, str]) -> tuple[Measured | None, str]:
-    """(the number, '') or (None, the reason)."""
+    """(the number, what a time is of) or (None, the reason)."""
     if cell.why:
         return None, cell.why
     if cell.measure is None:
         return None, ""
     if isinstance(cell.measure, Cost):
-        return cost.measure(cell.measure, cell.changes, cache), ""
+        value, how = cost.measure(cell.measure, cell.changes, cache)
+        return Measured(value), how
     for run in (*cell.runs, *cell.others):
         if run.key in failed:
             return None, failed[run.key]
         if not run.done(cache):
             return None, "not run yet"
-    seeds = []
-    for seed, run in enumerate(cell.runs):
-        folder = run.folder(cache)
+    return measured.over_seeds([_of_run(cell, seed, cache) for seed in range(len(cell.runs))]), ""
+
+
+def _of_run(cell: Cell, seed: int, cache: Path) -> Measured:
+    """One seed's number. A run whose results are damaged counts as not done from now on."""
+    folder = cell.runs[seed].folder(cache)
+    try:
         if isinstance(cell.measure, Score):
-            seeds.append(measured.of_score(folder, cell.measure, cell.method, seed))
-        else:
-            other = cell.others[seed].folder(cache) if cell.others else None
-            seeds.append(again.measure(cell.measure, folder, seed, other))
-    return measured.over_seeds(seeds), ""
+            return measured.of_score(folder, cell.measure, cell.method, seed)
+        other = cell.others[seed].folder(cache) if cell.others else None
+        return again.measure(cell.measure, folder, seed, other)
+    except InputError as error:
+        (folder / runs.DONE).unlink(missing_ok=True)
+        raise InputError(f"{error} The same command again does this run anew.") from error
 
 
 def _mean_of(cells: Sequence[tuple[Measured | None, str]]) -> tuple[Measured | None, str]:
@@ -143,91 +160,33 @@ def _mean_of(cells: Sequence[tuple[Measured | None, str]]) -> tuple[Measured | N
     return measured.over_seeds([dataclasses.replace(value, deviation=None) for value, _ in cells]), ""
 
 
-def _result(own, of_print, base, compared, factor: float, block: Block, r: int, c: int) -> Result:
-    value, why = own
-    runs = tuple(run.name for run in block.cells[r][c].runs)
+def _result(own, of_print, base, compared, scale: float, block: Block, r: int, c: int) -> Result:
+    value, said = own
+    cell, column = block.cells[r][c], block.grid.columns[c]
+    factor = scale if isinstance(cell.measure, Score | None) else 1.0
+    names = tuple(run.name for run in cell.runs)
     gap_printed = None if of_print is None or base is None else of_print - base
     if value is None:
         gap = None if gap_printed is None else Gap(None, None, None, gap_printed)
-        return Result(printed=of_print, why=why, runs=runs, gap=gap)
-    bounds = measured.interval(value)
-    gap = None
+        return Result(printed=of_print, why=said, runs=names, gap=gap)
+    bounds, gap = measured.interval(value), None
     if compared is not None:
         ours, ends = measured.difference(value, compared)
         low, high = (None, None) if ends is None else (factor * ends[0], factor * ends[1])
         gap = Gap(factor * ours, low, high, gap_printed)
+    sized = isinstance(cell.measure, Cost)  # of one shape everywhere, but times are of a machine
+    alike = cell.measure.what != "milliseconds" if sized else not block.data.stand_in
     return Result(
         ours=factor * value.value,
         low=None if bounds is None else factor * bounds[0],
         high=None if bounds is None else factor * bounds[1],
-        deviation=None if value.deviation is None or block.grid.columns[c].over else factor * value.deviation,
+        deviation=None if value.deviation is None or column.over else factor * value.deviation,
         printed=of_print,
-        difference=None if of_print is None or block.data.stand_in else factor * value.value - of_print,
+        difference=factor * value.value - of_print if of_print is not None and alike else None,
         gap=gap,
-        runs=runs,
+        note=said,
+        runs=names,
     )
-
-
-def findings(found: Part) -> list[str]:
-    """What the numbers say of the print's orderings, in sentences; gaps, not values, where a set stands in."""
-    lines = []
-    if found.missing:
-        return [f"{found.data}: {found.missing}"]
-    pairs, alike, gaps, clear, clear_alike = _ordered(found)
-    if pairs:
-        lines.append(
-            f"Pairs of rows that the print orders: {pairs} over all columns; here {alike} of them "
-            f"({100 * alike / pairs:.0f} %) stand in the printed order. Chance is 50 %."
-        )
-        if clear:
-            lines.append(
-                f"Of {gaps} gaps to {found.reference!r}, {clear} are clear here (their 95 % interval over queries "
-                f"excludes 0, where 1 in 20 would by chance); {clear_alike} of these have the printed sign."
-            )
-        elif found.reference:
-            lines.append(f"Against {found.reference!r} no gap is clear here: all intervals over queries include 0.")
-    lines += _rows_against_reference(found)
-    return lines
-
-
-def _ordered(found: Part) -> tuple[int, int, int, int, int]:
-    """Printed pairs, those ordered alike, gaps to the reference row, clear ones, those with the printed sign."""
-    pairs = alike = gaps = clear = clear_alike = 0
-    for c in range(len(found.columns)):
-        known = [line[c] for line in found.results if line[c].ours is not None and line[c].printed is not None]
-        for i, one in enumerate(known):
-            for other in known[i + 1 :]:
-                if not math.isclose(one.printed, other.printed, abs_tol=1e-12):
-                    pairs += 1
-                    alike += (one.printed > other.printed) == (one.ours > other.ours) and one.ours != other.ours
-        for one in known:
-            if one.gap and one.gap.low is not None and one.gap.printed:
-                gaps += 1
-            if one.gap and one.gap.clear and one.gap.printed:
-                clear += 1
-                clear_alike += (one.gap.ours > 0) == (one.gap.printed > 0)
-    return pairs, alike, gaps, clear, clear_alike
-
-
-def _rows_against_reference(found: Part) -> list[str]:
-    """A sentence for each row that has gaps, over the columns where ours has one."""
-    lines = []
-    for label, line in zip(found.rows, found.results, strict=True):
-        gaps = [(c, one.gap) for c, one in enumerate(line) if one.gap and one.gap.ours is not None]
-        gaps = [(c, gap) for c, gap in gaps if gap.low is not None]
-        if not gaps:
-            continue
-        below = sum(gap.high < 0 for _, gap in gaps)
-        above = sum(gap.low > 0 for _, gap in gaps)
-        ours = np.mean([gap.ours for _, gap in gaps])
-        prints = [gap.printed for _, gap in gaps if gap.printed is not None]
-        digits = found.decimals[gaps[0][0]]
-        said = f"{label}: {ours:+.{digits}f} on average against {found.reference}"
-        if prints:
-            said += f", printed {np.mean(prints):+.{digits}f}"
-        said += f"; clearly below in {below}, clearly above in {above} of {len(gaps)} columns."
-        lines.append(said)
-    return lines
 
 
 def as_json(found: Part) -> dict:

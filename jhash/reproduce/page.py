@@ -10,27 +10,29 @@ from pathlib import Path
 from jhash import report
 from jhash.pages import charts, html, paste
 from jhash.pages.bibliography import bibtex
-from jhash.reproduce import drawn, outcome, printed
+from jhash.reproduce import data as datasets
+from jhash.reproduce import drawn, findings, outcome, printed
 from jhash.reproduce.cells import Asked, Block
 from jhash.reproduce.grid import Exhibit
 from jhash.reproduce.outcome import Part, Result
-from jhash.workdir import write_json
+from jhash.workdir import flat, write_json
 
 LEGEND = (
     "± is half of the 95 % interval over queries (bootstrap), s the standard deviation between seeds. ▼ and ▲: clearly "
-    "below and above the reference row here, by the paired bootstrap over queries. – is an empty cell; its reason "
-    "stands below the table."
+    "below and above the reference row, by the paired bootstrap over queries. – is an empty cell."
 )
 STANDS_IN = (
-    "{data} ({about}) stands in for the print's {stands_for}: values cannot be compared, orderings and gaps "
-    "between rows may."
+    "{data} ({about}) stands in for the print's {stands_for}: values cannot be compared, orderings and gaps between "
+    "rows may."
 )
-QUICK = "Budget quick: shorter training than the shipped configs, to see every part work and which gaps are large."
+FIRST_SEED = "Curves, codes and searches are the first seed's."
+UNITS = {"percent": "in percent", "fraction": "as fractions"}
 
 
-def folder_name(exhibit: Exhibit, names: Sequence[str], budget: str) -> str:
-    """'dkph-table-2-nmnist-quick'."""
-    return "-".join([exhibit.paper, *exhibit.name.lower().split(), *names, budget])
+def folder_name(exhibit: Exhibit, names: Sequence[str], budget: str, seeds: int | None) -> str:
+    """'dkph-table-2-nmnist-quick', '…-5-seeds' where others than the usual number were asked for."""
+    more = [f"{seeds}-seeds"] if seeds else []
+    return "-".join([exhibit.paper, *exhibit.name.lower().split(), *names, budget, *more])
 
 
 def write(
@@ -58,33 +60,45 @@ def write(
             "seeds": asked.seeds,
             "command": command,
             "notes": list(exhibit.notes),
-            "parts": [outcome.as_json(part) | {"findings": outcome.findings(part)} for part in parts],
+            "parts": [outcome.as_json(part) | {"findings": _said(part)} for part in parts],
             "pictures": [[{k: v for k, v in one.items() if k != "html"} for one in pictures] for pictures in found],
             "runs": ran,
         },
     )
     head = f"{printed.paper(exhibit.paper)['method'] if exhibit.paper in printed.PAPERS else 'DSMHN'}, {exhibit.name}"
     tables = [table(part) for part in parts]
-    label = f"tab:{exhibit.paper}-{exhibit.name.split()[-1].lower()}"
-    captions = [f"{head}, {exhibit.title}; {_where(part)}" for part in parts]
-    latex = "\n".join(paste.latex(*lines, caption, label) for lines, caption in zip(tables, captions, strict=True))
+    pasted = [(*lines, f"{head}, {exhibit.title}; {_where(part)}") for lines, part in zip(tables, parts, strict=True)]
+    labels = [f"tab:{exhibit.paper}-{exhibit.name.lower().replace(' ', '-')}-{part.data}" for part in parts]
+    latex = "\n".join(paste.latex(*lines, label) for lines, label in zip(pasted, labels, strict=True))
     markdown = "\n".join(paste.markdown(*lines) for lines in tables)
     references = bibtex(_methods(exhibit, blocks))
     for name, text in (("table.tex", latex), ("table.md", markdown), ("references.bib", references)):
         html.write(folder / name, text)
-    body = [
-        html.paragraph(f"{exhibit.title.capitalize()}. {_seeds(asked)}"),
-        *([html.note(QUICK)] if asked.budget == "quick" else []),
-        *(html.note(line) for line in exhibit.notes),
-    ]
+    body = [html.paragraph(f"{exhibit.title[0].upper()}{exhibit.title[1:]}. {_seeds(asked, ran)}")]
+    body += [html.note(line) for line in (*_quick(exhibit, blocks, asked), *exhibit.notes)]
+    body += [html.note(FIRST_SEED)] if exhibit.picture in ("precision_recall", "precision_at", "codes", "found") else []
     for part, pictures, lines in zip(parts, found, tables, strict=True):
-        body.append(_section(part, pictures, lines, printed.unit(exhibit.paper)))
+        body.append(_section(exhibit, part, pictures, lines))
     body.append(html.section("To run it again", html.preformatted(command), *_runs(ran)))
     body.append(html.details("LaTeX", html.preformatted(latex)))
     body.append(html.details("Markdown", html.preformatted(markdown)))
     body.append(html.details("BibTeX of what was run", html.preformatted(references)))
-    html.write(folder / "report.html", html.document(f"{head}: ours beside the print", body))
+    html.write(
+        folder / "report.html", html.document(f"{head}{': ours beside the print' * bool(exhibit.printed)}", body)
+    )
     return _text(head, exhibit, parts, tables, folder)
+
+
+def _quick(exhibit: Exhibit, blocks: Sequence[Block], asked: Asked) -> list[str]:
+    """What a quick budget changes, set by set."""
+    lines = []
+    for block in blocks if asked.budget == "quick" else ():
+        quick = datasets.QUICK.get((exhibit.paper, block.data.name), {})
+        if quick:
+            full = flat(datasets.config_of(exhibit.paper, block.data, asked.data, "full").to_dict())
+            changes = ", ".join(f"{name} {value} in place of {full[name]}" for name, value in quick.items())
+            lines.append(f"Budget quick on {block.data.name}: {changes}. Scores are lower than those of a full budget.")
+    return lines
 
 
 def table(part: Part) -> tuple[list[str], list[list[str]]]:
@@ -121,27 +135,34 @@ def shown(one: Result, digits: int) -> str:
 
 
 def _number(value: float | None, digits: int, sign: str = "") -> str:
-    return "–" if value is None else f"{value:{sign}.{digits}f}"
+    return "–" if value is None else f"{round(value, digits) + 0.0:{sign}.{digits}f}"
 
 
 def _where(part: Part) -> str:
+    if part.data == datasets.SHAPES.name:
+        return datasets.SHAPES.about
     return f"{part.data} in the place of {part.stands_for}" if part.stands_for else part.data
 
 
-def _seeds(asked: Asked) -> str:
-    return f"{asked.seeds} seed{'s' if asked.seeds > 1 else ''}, budget {asked.budget}."
+def _seeds(asked: Asked, ran: Sequence[Mapping]) -> str:
+    return f"{asked.seeds} seed{'s' if asked.seeds > 1 else ''}, budget {asked.budget}." if ran else ""
 
 
-def _section(part: Part, pictures: Sequence[dict], lines, unit: str) -> str:
-    header, rows = lines
+def _said(part: Part) -> list[str]:
+    return [*findings.orderings(part), *findings.rows(part)]
+
+
+def _section(exhibit: Exhibit, part: Part, pictures: Sequence[dict], lines) -> str:
+    unit, (header, rows) = UNITS[printed.unit(exhibit.paper)], lines
     inside = []
     if part.stands_for:
         inside.append(html.note(STANDS_IN.format(data=part.data, about=part.about, stands_for=part.stands_for)))
-    inside += [html.paragraph(line) for line in outcome.findings(part)[:2]]
+    inside += [html.paragraph(line) for line in findings.orderings(part)]
     inside += [html.figure(draw(picture, unit), picture.get("caption", "")) for picture in pictures]
     inside.append(html.table(header, rows))
-    inside.append(html.note(f"{LEGEND} Numbers in {unit}s, ours above, printed below."))
-    gaps = outcome.findings(part)[2:]
+    if any(one.low is not None for line in part.results for one in line):
+        inside.append(html.note(f"{LEGEND} Scores {unit}{', ours above, printed below' * bool(exhibit.printed)}."))
+    gaps = findings.rows(part)
     if gaps:
         inside.append(html.details(f"Each row against {part.reference}", *(html.paragraph(line) for line in gaps)))
     inside += [html.note(line) for line in _reasons(part)]
@@ -149,26 +170,29 @@ def _section(part: Part, pictures: Sequence[dict], lines, unit: str) -> str:
 
 
 def _reasons(part: Part) -> list[str]:
-    """Why cells are empty, rows of one reason together."""
+    """Why cells are empty, rows of one reason together, what is amiss with the print, and what times are of."""
     reasons: dict[str, list[str]] = {}
+    times: dict[str, None] = {}
     for label, results in zip(part.rows, part.results, strict=True):
         for one in results:
             if one.why and label not in reasons.setdefault(one.why, []):
                 reasons[one.why].append(label)
-    return [f"Empty: {', '.join(labels)}: {why}" for why, labels in reasons.items()]
+            times |= {one.note: None} if one.note else {}
+    empty = [f"Empty: {', '.join(labels)}: {why}" for why, labels in reasons.items()]
+    return [*empty, *part.notes, *(f"Time: {how}." for how in times)]
 
 
 def draw(picture: Mapping, unit: str) -> str:
     """One of `drawn.pictures` as SVG."""
     if picture["kind"] == "lines":
         series = [charts.Line(line["name"], line["x"], line["y"], line["band"]) for line in picture["lines"]]
-        beside = {"recall": "precision", "R": "precision"}.get(picture["x"], f"score, {unit}")
+        beside = {"recall": "precision", "R": "precision"}.get(picture["x"], f"score {unit}")
         return charts.lines(picture["title"], picture["x"], beside, series, log=picture["log"])
     if picture["kind"] == "bars":
         groups: dict[str, list] = {}
         for bar in picture["bars"]:
             groups.setdefault(bar["group"], []).append(charts.Bar(bar["name"], bar["value"], bar["low"], bar["high"]))
-        return charts.bars(picture["title"], f"score, {unit}", groups)
+        return charts.bars(picture["title"], f"score {unit}", groups)
     if picture["kind"] == "heat":
         values = [[float("nan") if value is None else value for value in line] for line in picture["values"]]
         return charts.heat(picture["title"], picture["x"], "", picture["columns"], picture["rows"], values)
@@ -198,14 +222,18 @@ def _ran(blocks: Sequence[Block], cache: Path) -> list[dict]:
 def _runs(ran: Sequence[Mapping]) -> list[str]:
     if not ran:
         return []
+    links = "".join(
+        f'<li><a href="../runs/{one["folder"]}/report.html">{html.escaped(one["title"])}</a></li>' for one in ran
+    )
     versions = dict.fromkeys(
         f"jax {one['jax']}, flax {one['flax']}, numpy {one['numpy']}, {one['device']}" for one in ran
     )
-    rows = [[one["title"], f"{one['seconds']:.0f} s", one["folder"]] for one in ran]
     total = sum(one["seconds"] for one in ran) / 60
+    mixed = [html.note("The runs are of several versions or devices: numbers may differ by that too.")]
     return [
         html.paragraph(f"{len(ran)} run{'s' if len(ran) > 1 else ''}, {total:.1f} minutes; {'; '.join(versions)}."),
-        html.details("The runs", html.table(["run", "time", "folder in the cache"], rows)),
+        *(mixed if len(versions) > 1 else []),
+        html.details("The page of each run", f"<ul>{links}</ul>"),
     ]
 
 
@@ -213,6 +241,5 @@ def _text(head: str, exhibit: Exhibit, parts: Sequence[Part], tables, folder: Pa
     lines = [f"{head}: {exhibit.title}"]
     for part, (header, rows) in zip(parts, tables, strict=True):
         lines += ["", _where(part), report.aligned([header, *rows])]
-        lines += outcome.findings(part)
-        lines += _reasons(part)
+        lines += [*_said(part), *_reasons(part)]
     return "\n".join([*lines, "", f"{folder / 'report.html'}", ""])

@@ -22,11 +22,13 @@ from ml_collections import ConfigDict
 
 import jhash
 from jhash import experiment
+from jhash.checkpoint import BrokenCheckpoint
 from jhash.types import Diverged, InputError
 from jhash.workdir import Busy, flat, write_json
 
 DONE = "done.json"
 SHOWN_ONLY = ("pages", "given", "journal", "cost")  # rooms that change no number of a run
+FAILURES = (InputError, Diverged, BrokenCheckpoint, MemoryError, jax.errors.JaxRuntimeError)  # of one run
 PACKAGES = ("jax", "flax", "optax", "numpy")
 LEFT_OUT = ("seed", "baselines", "hyper.bits")  # of a title, which has them elsewhere or not at all
 WAIT = 5.0  # seconds between two looks at a run that another process has in hand
@@ -111,7 +113,7 @@ def carry_out(run: Run, cache: Path) -> None:
 
     Raises:
         Busy: another process is at work on it.
-        InputError, Diverged: it can't be done; a file 'failed.json' in the folder says why.
+        FAILURES: it can't be done; logs/<name>.failed.json says why.
         Stopped: the user asked to stop.
     """
     if run.done(cache):
@@ -120,18 +122,19 @@ def carry_out(run: Run, cache: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     config = ConfigDict(json.loads(run.config, object_hook=_tuples))
     config.run = experiment_run_fields()
-    log, clock = cache / f"{run.name}.log", time.monotonic()
+    logs, clock = cache / "logs", time.monotonic()
+    logs.mkdir(exist_ok=True)
+    log, reason = logs / f"{run.name}.log", logs / f"{run.name}.failed.json"
     with open(log, "a", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
             experiment.run(config, folder)
         except Busy:
             raise
-        except (InputError, Diverged) as error:
-            folder.mkdir(exist_ok=True)
-            write_json(folder / "failed.json", {"title": run.title, "why": str(error)})
+        except FAILURES as error:
+            write_json(reason, {"title": run.title, "why": str(error)})
             raise
-    (folder / "failed.json").unlink(missing_ok=True)
-    facts = {"title": run.title, "key": run.key, "seconds": round(time.monotonic() - clock, 1)}
+    reason.unlink(missing_ok=True)
+    facts = {"title": run.title, "key": run.key, "seconds": round(time.monotonic() - clock, 1)}  # of the last start
     facts |= {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
     write_json(folder / DONE, facts | {"device": jax.devices()[0].device_kind, "jhash": jhash.__version__})
 
@@ -164,12 +167,15 @@ def carry_out_all(runs: Sequence[Run], cache: Path, watch: Callable[[int, Run | 
         watch: told how many are finished, and which comes next.
     """
     failed: dict[str, str] = {}
+    seen: set[str] = set()  # a run that is in other hands is named once
     waiting = [run for run in runs if not run.done(cache)]
     finished = len(runs) - len(waiting)
     while waiting:
         busy, before = [], ""
         for run in waiting:
-            watch(finished, run)
+            if run.key not in seen:
+                watch(finished, run)
+            seen.add(run.key)
             if run.unseeded != before:  # programs of another config are of no more use, and there may be hundreds
                 jax.clear_caches()
             before = run.unseeded
@@ -178,8 +184,8 @@ def carry_out_all(runs: Sequence[Run], cache: Path, watch: Callable[[int, Run | 
             except Busy:
                 busy.append(run)
                 continue
-            except (InputError, Diverged) as error:
-                failed[run.key] = str(error)
+            except FAILURES as error:
+                failed[run.key] = str(error).splitlines()[0] or type(error).__name__
             finished += 1
             gc.collect()
         if len(busy) == len(waiting):

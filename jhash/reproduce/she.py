@@ -3,13 +3,12 @@
 from jhash.reproduce import printed
 from jhash.reproduce.data import Data
 from jhash.reproduce.encoders import complexity
-from jhash.reproduce.grid import Column, Exhibit, Grid, Row, Score
+from jhash.reproduce.grid import ABSENT, Column, Exhibit, Grid, Row, Score, bits
 
 PAPER = "she"
 BIMODAL, MANY = ("wikipedia_deep", "nuswide"), ("xmedia", "xmedianet")
 STAND_INS = ("digits", "wikipedia")
 FULL = Row("SHE", {}, baselines=True)
-ABSENT = "jhash does not have it"
 MEAN = Score("she")  # over all directions between different media
 ABLATIONS = {
     "SHE w/o KLM": {"hyper.mining": 0.0},
@@ -18,10 +17,6 @@ ABLATIONS = {
     "SHE w/o DHL": {"hyper.discrimination": 0.0},
 }
 STARTS = "In jhash each medium's library starts by its own; in the released program all start alike, which hides KLT."
-
-
-def bits(number: int) -> dict:
-    return {"hyper.bits": number}
 
 
 def competitors(table: str, dataset: str = "") -> list[Row]:
@@ -45,7 +40,8 @@ def directions(data: Data, table: str, number: int) -> list[Column]:
         for answers in data.media
         if asks != answers
     ]
-    return [*columns, Column("mean of all", data, bits(number), MEAN, printed=known.get("mean of all 20"))]
+    mean = known.get("mean of all 20") if len(data.media) == 5 else None
+    return [*columns, Column("mean of all", data, bits(number), MEAN, printed=mean)]
 
 
 def lengths(data: Data) -> Grid:
@@ -120,6 +116,8 @@ def all_lengths(data: Data) -> Grid:
 
 
 def curves(*numbers: int):
+    """Of a figure with these code lengths: its grid on a data set."""
+
     def grid(data: Data) -> Grid:
         columns = [Column(f"{n} bits", data, bits(n), MEAN, group=f"{n} bits") for n in numbers]
         return Grid([FULL], columns)
