@@ -30,7 +30,10 @@ def say(sentence: str) -> None:
 
 
 class Interrupt:
-    """The first Ctrl-C asks the training to stop at the next good place; the second stops at once."""
+    """The first Ctrl-C asks the training to stop at the next good place; the second stops at once.
+
+    Whoever listened before is told at the end: one that runs many experiments then begins no other.
+    """
 
     def __init__(self):
         self.asked = False
@@ -41,12 +44,15 @@ class Interrupt:
 
     def __exit__(self, *_):
         signal.signal(signal.SIGINT, self.before)
+        if self.asked and callable(self.before) and self.before is not signal.default_int_handler:
+            self.before(signal.SIGINT, None)
 
     def _ask(self, *_):
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        say("stopping after the current steps (Ctrl-C again: at once)")
+        words = "jhash: stopping after the current steps (Ctrl-C again: at once)"
+        print(words, file=sys.__stderr__, flush=True)  # also where what is printed goes to a file
 
 
 def run(config: ConfigDict, workdir: Path) -> list[dict]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 
 import h5py
 import numpy as np
@@ -263,3 +264,25 @@ def test_a_run_that_cannot_be_done_says_why_and_is_tried_again(tmp_path, monkeyp
     assert "method.sigma" in (tmp_path / "logs" / f"{run.name}.failed.json").read_text() and not run.done(tmp_path)
     with pytest.raises(InputError, match="method.sigma"):
         runs.carry_out(run, tmp_path)
+
+
+def test_a_stop_that_comes_too_late_for_a_run_begins_no_other(tmp_path, monkeypatch, capsys):
+    """Ctrl-C while the last codes are scored: that run's training has no place to stop any more."""
+    ran = []
+
+    def interrupted(config, folder):
+        ran.append(config.hyper.bits)
+        with experiment.Interrupt():
+            signal.raise_signal(signal.SIGINT)
+            untrained(config, folder)
+
+    monkeypatch.setattr(experiment, "run", interrupted)
+    assert reproduce("--paper", "mcmsh", "--figure", "5", "--dataset", "jhmdb", folder=tmp_path) == 130
+    assert ran == [16] and "stopped" in capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def same_signals():
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -12,6 +12,7 @@ import gc
 import hashlib
 import json
 import platform
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -166,6 +167,7 @@ def carry_out_all(runs: Sequence[Run], cache: Path, watch: Callable[[int, Run | 
         cache: the folder of all runs.
         watch: told how many are finished, and which comes next.
     """
+    signal.signal(signal.SIGINT, _stop)
     failed: dict[str, str] = {}
     seen: set[str] = set()  # a run that is in other hands is named once
     waiting = [run for run in runs if not run.done(cache)]
@@ -193,6 +195,11 @@ def carry_out_all(runs: Sequence[Run], cache: Path, watch: Callable[[int, Run | 
         waiting = busy
     watch(finished, None)
     return failed
+
+
+def _stop(*_) -> None:
+    """Of Ctrl-C; an experiment that it falls into calls this at its end, where it came too late for its training."""
+    raise KeyboardInterrupt
 
 
 def compile_cache(cache: Path) -> None:
