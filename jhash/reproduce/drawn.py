@@ -14,7 +14,7 @@ from jhash.reproduce.outcome import Part
 
 RANKS = range(100, 2001, 100)  # of CMGCAH's Figure 2
 ITEMS = 1000  # drawn of codes, at most
-LENGTHS = 2  # pictures of score against code length
+LENGTHS = 1  # pictures of score against code length
 QUERIES, NEAREST = 6, 5  # of MCMSH's Figure 7
 
 
@@ -59,7 +59,7 @@ def _by_length(block: Block, part: Part) -> list[dict]:
             known = [
                 (block.grid.columns[c].changes["hyper.bits"], line[c]) for c in columns if line[c].ours is not None
             ]
-            lines += [_line(label, known)] if known else []
+            lines += [_line(label, known) | {"band": None}] if known else []
         where = f"{score.asks} → {score.answers}, " if score.asks else ""
         title = f"{part.data}: {where}mAP{f'@{score.k}' if score.k else ''} against code length"
         if lines:

@@ -158,7 +158,8 @@ def _section(exhibit: Exhibit, part: Part, pictures: Sequence[dict], lines) -> s
     if part.stands_for:
         inside.append(html.note(STANDS_IN.format(data=part.data, about=part.about, stands_for=part.stands_for)))
     inside += [html.paragraph(line) for line in findings.orderings(part)]
-    inside += [html.figure(draw(picture, unit), picture.get("caption", "")) for picture in pictures]
+    figures = [html.figure(draw(picture, unit), picture.get("caption", "")) for picture in pictures]
+    inside += [html.side_by_side(*figures)] if len(figures) > 1 else figures
     inside.append(html.table(header, rows))
     if any(one.low is not None for line in part.results for one in line):
         inside.append(html.note(f"{LEGEND} Scores {unit}{', ours above, printed below' * bool(exhibit.printed)}."))
@@ -187,7 +188,8 @@ def draw(picture: Mapping, unit: str) -> str:
     if picture["kind"] == "lines":
         series = [charts.Line(line["name"], line["x"], line["y"], line["band"]) for line in picture["lines"]]
         beside = {"recall": "precision", "R": "precision"}.get(picture["x"], f"score {unit}")
-        return charts.lines(picture["title"], picture["x"], beside, series, log=picture["log"])
+        zero = all(line["band"] for line in picture["lines"]) or picture["x"] in ("recall", "R")
+        return charts.lines(picture["title"], picture["x"], beside, series, log=picture["log"], zero=zero)
     if picture["kind"] == "bars":
         groups: dict[str, list] = {}
         for bar in picture["bars"]:
