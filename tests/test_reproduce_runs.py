@@ -252,7 +252,7 @@ def test_a_run_that_another_process_has_in_hand_is_waited_for(tmp_path, monkeypa
             raise runs.Busy("in use")
 
     monkeypatch.setattr(runs, "carry_out", busy_twice)
-    assert runs.carry_out_all([run], tmp_path, lambda *_: None) == {} and len(tries) == 3
+    assert runs.carry_out_all([run], tmp_path / "runs", lambda *_: None) == {} and len(tries) == 3
 
 
 def test_a_run_that_cannot_be_done_says_why_and_is_tried_again(tmp_path, monkeypatch):
@@ -260,10 +260,12 @@ def test_a_run_that_cannot_be_done_says_why_and_is_tried_again(tmp_path, monkeyp
     config.hyper.sigma = 7.0
     run = runs.run_of(config, "", "a run")
     with pytest.raises(InputError, match="method.sigma"):
-        runs.carry_out(run, tmp_path)
-    assert "method.sigma" in (tmp_path / "logs" / f"{run.name}.failed.json").read_text() and not run.done(tmp_path)
+        runs.carry_out(run, tmp_path / "runs")
+    assert "method.sigma" in (tmp_path / "logs" / f"{run.name}.failed.json").read_text() and not run.done(
+        tmp_path / "runs"
+    )
     with pytest.raises(InputError, match="method.sigma"):
-        runs.carry_out(run, tmp_path)
+        runs.carry_out(run, tmp_path / "runs")
 
 
 def test_a_stop_that_comes_too_late_for_a_run_begins_no_other(tmp_path, monkeypatch, capsys):

@@ -25,7 +25,7 @@ def measure(asked: Cost, changes: Mapping[str, Any], cache: Path) -> tuple[float
     method, device = method_of(config), jax.devices()[0].device_kind
     made_by = [Path(module.__file__).read_bytes() for module in (jhash.cost, importlib.import_module(__name__))]
     named = [dataclasses.replace(asked, what=""), str(method), runs.module_digest((config.method,)), device, made_by]
-    kept = cache / "costs" / f"{hashlib.sha256(repr(named).encode()).hexdigest()[:16]}.json"
+    kept = cache.with_name("costs") / f"{hashlib.sha256(repr(named).encode()).hexdigest()[:16]}.json"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_json(kept, _measured(method, asked, device))

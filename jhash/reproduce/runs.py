@@ -110,7 +110,7 @@ def _file(root: Path, name: str) -> Path | None:
 
 
 def carry_out(run: Run, cache: Path) -> None:
-    """Trains and scores a run in its folder, or goes on with it; what it prints goes to log.txt there.
+    """Trains and scores a run in its folder, or goes on with it; what it prints goes to a log beside the cache.
 
     Raises:
         Busy: another process is at work on it.
@@ -123,7 +123,7 @@ def carry_out(run: Run, cache: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     config = ConfigDict(json.loads(run.config, object_hook=_tuples))
     config.run = experiment_run_fields()
-    logs, clock = cache / "logs", time.monotonic()
+    logs, clock = cache.with_name("logs"), time.monotonic()
     logs.mkdir(exist_ok=True)
     log, reason = logs / f"{run.name}.log", logs / f"{run.name}.failed.json"
     with open(log, "a", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
@@ -203,8 +203,8 @@ def _stop(*_) -> None:
 
 
 def compile_cache(cache: Path) -> None:
-    """Keeps compiled programs on disk: variants share most of theirs, and a killed command its own."""
-    jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
+    """Keeps compiled programs on disk, beside the cache: variants share most of theirs, and a killed command its own."""
+    jax.config.update("jax_compilation_cache_dir", str(cache.with_name("compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
