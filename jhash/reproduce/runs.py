@@ -203,7 +203,7 @@ def _stop(*_) -> None:
 
 
 def compile_cache(cache: Path) -> None:
-    """Keeps compiled programs on disk, beside the cache: variants share most of theirs, and a killed command its own."""
+    """Keeps compiled programs on disk, beside the cache: variants share most of theirs."""
     jax.config.update("jax_compilation_cache_dir", str(cache.with_name("compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
