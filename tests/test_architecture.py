@@ -73,8 +73,8 @@ ALLOWED = {
     "encode": {"code_file", "data", "index", "trained"},
     "search": {"data", "index", "trained"},
     "reproduce": {
-        *("complexity", "config", "cost", "curves", "data", "evaluate", "experiment", "intervals", "methods", "pages"),
-        *("report", "workdir"),
+        *("checkpoint", "complexity", "config", "cost", "curves", "data", "evaluate", "experiment", "intervals"),
+        *("methods", "pages", "report", "workdir"),
     },
 }
 # only these rooms may import these packages

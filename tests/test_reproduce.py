@@ -245,12 +245,12 @@ def test_gaps_without_a_print_are_said_row_by_row_and_not_counted():
     assert "a: -0.200 on average against full; clearly below in 1" in findings.rows(found)[0]
 
 
-def test_sizes_and_means_of_other_columns_are_not_ordered():
+def test_sizes_and_means_of_other_columns_are_not_ordered(tmp_path):
     (block,) = cells.blocks(named("mcmsh", "Table 2"), ["jhmdb"], asked())
-    found = outcome.part(named("mcmsh", "Table 2"), block, Path("nowhere"), {})
+    found = outcome.part(named("mcmsh", "Table 2"), block, tmp_path / "runs", {})
     assert found.ordered == (True, True, True, True, True, False)
     (block,) = cells.blocks(named("she", "Table 2"), ["wikipedia"], asked())
-    found = outcome.part(named("she", "Table 2"), block, Path("nowhere"), {})
+    found = outcome.part(named("she", "Table 2"), block, tmp_path / "runs", {})
     assert found.ordered == (True, True, True, True, False) * 2
 
 
@@ -265,9 +265,9 @@ def test_sizes_and_means_of_other_columns_are_not_ordered():
         ("dsmhn", "Table 1", "fashion", ""),
     ],
 )
-def test_a_stand_in_stands_for_the_set_of_the_table(paper, name, stand_in, printed_set):
+def test_a_stand_in_stands_for_the_set_of_the_table(paper, name, stand_in, printed_set, tmp_path):
     (block,) = cells.blocks(named(paper, name), [stand_in], asked())
-    assert outcome.part(named(paper, name), block, Path("nowhere"), {}).stands_for == printed_set
+    assert outcome.part(named(paper, name), block, tmp_path / "runs", {}).stands_for == printed_set
 
 
 def test_a_mean_of_two_directions_is_not_set_beside_one_of_twenty():
