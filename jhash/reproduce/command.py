@@ -1,6 +1,7 @@
 """The command line of `python -m jhash.reproduce`."""
 
 import argparse
+import importlib
 import shlex
 import sys
 import time
@@ -57,8 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def exhibits(paper: str) -> tuple[Exhibit, ...]:
     """All tables and figures of a paper."""
-    import importlib
-
     return importlib.import_module(f"jhash.reproduce.{paper}").EXHIBITS
 
 

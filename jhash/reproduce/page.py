@@ -49,22 +49,7 @@ def write(
     found = [drawn.pictures(exhibit, block, part, cache) for block, part in zip(blocks, parts, strict=True)]
     ran = _ran(blocks, cache)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(
-        folder / "table.json",
-        {
-            "paper": exhibit.paper,
-            "name": exhibit.name,
-            "title": exhibit.title,
-            "unit": printed.unit(exhibit.paper),
-            "budget": asked.budget,
-            "seeds": asked.seeds,
-            "command": command,
-            "notes": list(exhibit.notes),
-            "parts": [outcome.as_json(part) | {"findings": _said(part)} for part in parts],
-            "pictures": [[{k: v for k, v in one.items() if k != "html"} for one in pictures] for pictures in found],
-            "runs": ran,
-        },
-    )
+    write_json(folder / "table.json", _document(exhibit, parts, found, asked, command, ran))
     head = f"{printed.paper(exhibit.paper)['method'] if exhibit.paper in printed.PAPERS else 'DSMHN'}, {exhibit.name}"
     tables = [table(part) for part in parts]
     pasted = [(*lines, f"{head}, {exhibit.title}; {_where(part)}") for lines, part in zip(tables, parts, strict=True)]
@@ -74,19 +59,39 @@ def write(
     references = bibtex(_methods(exhibit, blocks))
     for name, text in (("table.tex", latex), ("table.md", markdown), ("references.bib", references)):
         html.write(folder / name, text)
-    body = [html.paragraph(f"{exhibit.title[0].upper()}{exhibit.title[1:]}. {_seeds(asked, ran)}")]
-    body += [html.note(line) for line in (*_quick(exhibit, blocks, asked), *exhibit.notes)]
-    body += [html.note(FIRST_SEED)] if exhibit.picture in ("precision_recall", "precision_at", "codes", "found") else []
-    for part, pictures, lines in zip(parts, found, tables, strict=True):
-        body.append(_section(exhibit, part, pictures, lines))
+    body = _body(exhibit, blocks, asked, ran, zip(parts, found, tables, strict=True))
     body.append(html.section("To run it again", html.preformatted(command), *_runs(ran)))
     body.append(html.details("LaTeX", html.preformatted(latex)))
     body.append(html.details("Markdown", html.preformatted(markdown)))
     body.append(html.details("BibTeX of what was run", html.preformatted(references)))
-    html.write(
-        folder / "report.html", html.document(f"{head}{': ours beside the print' * bool(exhibit.printed)}", body)
-    )
+    title = f"{head}{': ours beside the print' * bool(exhibit.printed)}"
+    html.write(folder / "report.html", html.document(title, body))
     return _text(head, exhibit, parts, tables, folder)
+
+
+def _document(exhibit: Exhibit, parts: Sequence[Part], found, asked: Asked, command: str, ran) -> dict:
+    """table.json: all numbers, in the unit of the print, and the pictures' as they are drawn."""
+    return {
+        "paper": exhibit.paper,
+        "name": exhibit.name,
+        "title": exhibit.title,
+        "unit": printed.unit(exhibit.paper),
+        "budget": asked.budget,
+        "seeds": asked.seeds,
+        "command": command,
+        "notes": list(exhibit.notes),
+        "parts": [outcome.as_json(part) | {"findings": _said(part)} for part in parts],
+        "pictures": [[{k: v for k, v in one.items() if k != "html"} for one in pictures] for pictures in found],
+        "runs": ran,
+    }
+
+
+def _body(exhibit: Exhibit, blocks: Sequence[Block], asked: Asked, ran, shown_parts) -> list[str]:
+    """The page down to the last data set. `shown_parts` are (part, its pictures, its table)."""
+    body = [html.paragraph(f"{exhibit.title[0].upper()}{exhibit.title[1:]}. {_seeds(asked) if ran else ''}")]
+    body += [html.note(line) for line in (*_quick(exhibit, blocks, asked), *exhibit.notes)]
+    body += [html.note(FIRST_SEED)] if exhibit.picture in ("precision_recall", "precision_at", "codes", "found") else []
+    return body + [_section(exhibit, part, pictures, lines) for part, pictures, lines in shown_parts]
 
 
 def _quick(exhibit: Exhibit, blocks: Sequence[Block], asked: Asked) -> list[str]:
@@ -144,8 +149,8 @@ def _where(part: Part) -> str:
     return f"{part.data} in the place of {part.stands_for}" if part.stands_for else part.data
 
 
-def _seeds(asked: Asked, ran: Sequence[Mapping]) -> str:
-    return f"{asked.seeds} seed{'s' if asked.seeds > 1 else ''}, budget {asked.budget}." if ran else ""
+def _seeds(asked: Asked) -> str:
+    return f"{asked.seeds} seed{'s' if asked.seeds > 1 else ''}, budget {asked.budget}."
 
 
 def _said(part: Part) -> list[str]:
