@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jhash import compare_page
+from jhash.command import exit_code
 from jhash.compared import Column, Contender, Line, columns, compare, contenders, read_folders
 from jhash.pages import html
 from jhash.types import InputError
@@ -128,24 +129,20 @@ def _write(path: Path, text: str) -> None:
         raise InputError(f"{path}: --output: cannot be written: {error.strerror or error}.") from error
 
 
+def _run(options: argparse.Namespace) -> None:
+    ks = _numbers(options.k)
+    field = contenders(read_folders(options.workdirs))
+    compared = {column: compare(field, column) for column in columns(field, options.metric, ks)}
+    if options.output is not None:
+        _write(options.output, page(field, compared))
+    as_json = json.dumps(document(field, compared), indent=1, allow_nan=False) if options.json else ""
+    print(as_json or table(field, compared))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Compares and prints; 0, 2 behind one sentence on stderr, or 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
-    try:
-        ks = _numbers(options.k)
-        field = contenders(read_folders(options.workdirs))
-        compared = {column: compare(field, column) for column in columns(field, options.metric, ks)}
-        if options.output is not None:
-            _write(options.output, page(field, compared))
-    except InputError as error:
-        print(f"jhash: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("jhash: error: stopped.", file=sys.stderr)
-        return 130
-    as_json = json.dumps(document(field, compared), indent=1, allow_nan=False) if options.json else ""
-    print(as_json or table(field, compared))
-    return 0
+    return exit_code(lambda: _run(options))
 
 
 if __name__ == "__main__":

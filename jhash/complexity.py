@@ -23,6 +23,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jhash.checkpoint import BrokenCheckpoint
+from jhash.command import exit_code
 from jhash.config import baseline, is_paired, method_of
 from jhash.cost import Complexity as Complexity
 from jhash.cost import Shapes, Timing
@@ -232,27 +233,23 @@ def _given_shapes(words: Sequence[str], config: ConfigDict) -> Shapes:
     return as_shapes(found)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measures and prints; 0, 2 behind one sentence on stderr, or 130 after Ctrl-C."""
-    options, changes = _parser().parse_known_args(arguments)
-    try:
-        config = _config(options, changes)
-        given = options.shape is not None
-        shapes, source = (_given_shapes(options.shape, config), "given shapes") if given else find_shapes(config)
-        found = lines(config, shapes, options.workdir, config.seed if options.seed is None else options.seed)
-    except InputError as error:
-        print(f"jhash: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("jhash: error: stopped.", file=sys.stderr)
-        return 130
+def _run(options: argparse.Namespace, changes: list[str]) -> None:
+    config = _config(options, changes)
+    given = options.shape is not None
+    shapes, source = (_given_shapes(options.shape, config), "given shapes") if given else find_shapes(config)
+    found = lines(config, shapes, options.workdir, config.seed if options.seed is None else options.seed)
     if options.json:
         print(json.dumps([_fields(line) for line in found], indent=1, allow_nan=False))
-        return 0
+        return
     items = ", ".join(f"{name} {list(struct.shape)} {struct.dtype}" for name, struct in shapes.items())
     weights = "drawn parameters" if options.workdir is None else "trained parameters"
     print(f"{items} ({source}, {weights}), on {jax.default_backend()}\n{table(found)}")
-    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measures and prints; 0, 2 behind one sentence on stderr, or 130 after Ctrl-C."""
+    options, changes = _parser().parse_known_args(arguments)
+    return exit_code(lambda: _run(options, changes))
 
 
 if __name__ == "__main__":

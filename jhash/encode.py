@@ -19,6 +19,7 @@ import numpy as np
 import tqdm
 
 from jhash.code_file import CodeFile, growing
+from jhash.command import exit_code
 from jhash.data.inputs import Items, open_items
 from jhash.index import Index
 from jhash.index.files import read_ids
@@ -165,26 +166,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Encodes and says what it did; 0, 2 behind one sentence on stderr, or 130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
-    try:
-        run = open_run(options.checkpoint, options.seed, options.method)
-        names = ("modality", "output", "packed", "index", "ids")
-        done = encode(run, options.input, **{name: getattr(options, name) for name in names}, say=print)
-    except InputError as error:
-        print(f"jhash: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("jhash: error: stopped; the same command goes on from here.", file=sys.stderr)
-        return 130
+def _run(options: argparse.Namespace) -> None:
+    run = open_run(options.checkpoint, options.seed, options.method)
+    names = ("modality", "output", "packed", "index", "ids")
+    done = encode(run, options.input, **{name: getattr(options, name) for name in names}, say=print)
     speed = f", {done.new / max(done.seconds, 1e-9):,.0f} items a second" if done.new else ""
     before = f", {done.items - done.new:,} of them before" if done.new < done.items else ""
     places = [f"{options.output}, {'packed uint8' if options.packed else 'int8'}"] if options.output else []
     if options.index:
         places.append(f"{options.index}" + (f", {done.replaced:,} in place of others" if done.replaced else ""))
     print(f"{done.items:,} items of {run.bits} bits{before}{speed}: {' and '.join(places)}")
-    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Encodes and says what it did; 0, 2 behind one sentence on stderr, or 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    return exit_code(lambda: _run(options), "stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ import h5py
 import jax
 import numpy as np
 
+from jhash.command import exit_code
 from jhash.data import raw
 from jhash.data.manifest import PARTS, read_manifest
 from jhash.data.source import blocks
@@ -291,21 +292,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run(options: dict[str, Any]) -> None:
+    output, backbone, weights, batch = (options.pop(name) for name in ("output", "backbone", "weights", "batch"))
+    files = extract(options, output, backbone, weights, batch, functools.partial(print, flush=True))
+    medium = "video" if options["video_column"] else "image"
+    print(f"{', '.join(map(str, files))}: whole. To train on it:\n    {command(files, medium)}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Extracts and says what to type next; 0, 2 behind one sentence on stderr, or 130 after Ctrl-C."""
     options = vars(_parser().parse_args(arguments))
-    output, backbone, weights, batch = (options.pop(name) for name in ("output", "backbone", "weights", "batch"))
-    try:
-        files = extract(options, output, backbone, weights, batch, functools.partial(print, flush=True))
-    except InputError as error:
-        print(f"jhash: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("jhash: error: stopped; the same command begins again.", file=sys.stderr)
-        return 130
-    medium = "video" if options["video_column"] else "image"
-    print(f"{', '.join(map(str, files))}: whole. To train on it:\n    {command(files, medium)}")
-    return 0
+    return exit_code(lambda: _run(options), "stopped; the same command begins again")
 
 
 if __name__ == "__main__":

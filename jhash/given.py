@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jhash import measures, metrics, report
+from jhash.command import exit_code
 from jhash.curves import curve
 from jhash.data.given_codes import BIT_ORDERS, Given, read_given, read_rows
 from jhash.data.given_files import Source
@@ -231,30 +232,26 @@ def _evaluate(options: argparse.Namespace, say: Callable[[str], None]) -> Evalua
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Scores and prints; 0, 2 behind one sentence on stderr, or 130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
+def _run(options: argparse.Namespace) -> None:
     say = (lambda line: None) if options.json else print
-    try:
-        if options.workdir is not None:
-            _check_workdir(options.workdir)
-        evaluation = _evaluate(options, say)
-        written = [] if options.workdir is None else write(options.workdir, evaluation)
-    except InputError as error:
-        print(f"jhash: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("jhash: error: stopped; the same command begins again.", file=sys.stderr)
-        return 130
+    if options.workdir is not None:
+        _check_workdir(options.workdir)
+    evaluation = _evaluate(options, say)
+    written = [] if options.workdir is None else write(options.workdir, evaluation)
     if options.json:
         print(json.dumps(evaluation.rows, indent=1, allow_nan=False))
-        return 0
+        return
     columns = sorted(dict.fromkeys((row["metric"], row["k"]) for row in evaluation.rows), key=lambda it: it[0] != "map")
     print("\n" + report.table(evaluation.rows, columns=columns))
     if written:
         without = "" if len(written) > 2 else " No curve: nothing was found."
         print(f"{options.workdir}: {', '.join(written)}.{without}")
-    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Scores and prints; 0, 2 behind one sentence on stderr, or 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    return exit_code(lambda: _run(options), "stopped; the same command begins again")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jhash.command import exit_code
 from jhash.data import given_codes, listed
 from jhash.data.inputs import Items, Wanted, is_named, open_items
 from jhash.data.text import words
@@ -201,22 +202,19 @@ def search(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str,
     return {"index": options.index, "bits": held.bits, **asked, **filters, "queries": hits(found, queries)}
 
 
+def _run(options: argparse.Namespace) -> None:
+    document = search(options, lambda line: print(f"jhash: {line}", file=sys.stderr))
+    as_json = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) if options.json else ""
+    try:
+        print(as_json or table(document["queries"]), flush=True)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Searches and prints; 0, 2 behind one sentence on stderr, or 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
-    try:
-        document = search(options, lambda line: print(f"jhash: {line}", file=sys.stderr))
-        as_json = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) if options.json else ""
-        print(as_json or table(document["queries"]), flush=True)
-    except InputError as error:
-        print(f"jhash: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("jhash: error: stopped.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return exit_code(lambda: _run(options))
 
 
 if __name__ == "__main__":

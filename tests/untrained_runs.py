@@ -10,11 +10,14 @@ def untrained(config, folder):
     """An experiment's results without the experiment: each method's values are drawn by its name, length and seed."""
     folder.mkdir(parents=True)
     found = []
+    video = "she" not in config.method
+    preset, ks = ("video", (5, 20, 40, 60, 80, 100)) if video else ("she", (None,))
+    ways = [("", "")] if video else [("image ", "text "), ("text ", "image ")]
     for name in (config.method, *config.baselines):
         random = np.random.default_rng([config.seed, config.hyper.bits, *name.encode()])
-        scores = Scores(
-            "video", "stable", np.arange(20), {("map", k): random.random(20) for k in (5, 20, 40, 60, 80, 100)}
-        )
-        names = {"method": name, "variant": None, "dataset": "jhmdb", "query": "test", "database": "train"}
-        found += report.results(scores, **names, bits=config.hyper.bits, seed=config.seed, items=(20, 50))
+        for asks, answers in ways:
+            scores = Scores(preset, "stable", np.arange(20), {("map", k): random.random(20) for k in ks})
+            names = {"method": name, "variant": None, "dataset": config.data.name}
+            names |= {"query": f"{asks}test", "database": f"{answers}train"}
+            found += report.results(scores, **names, bits=config.hyper.bits, seed=config.seed, items=(20, 50))
     report.write_results(folder / "results.json", found)

@@ -14,13 +14,13 @@ as s3://bucket/photos, with credentials in the environment.
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import tqdm
 
+from jhash.command import exit_code
 from jhash.data import given_codes
 from jhash.data.given_codes import BIT_ORDERS
 from jhash.index.collection import Index
@@ -184,12 +184,4 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; 0, 2 behind one sentence on stderr, or 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
-    try:
-        COMMANDS[options.command](options)
-    except InputError as error:
-        print(f"jhash: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("jhash: error: stopped; what was acknowledged is there.", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: COMMANDS[options.command](options), "stopped; what was acknowledged is there")
