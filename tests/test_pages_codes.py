@@ -8,6 +8,7 @@ import pytest
 from page_reader import Page
 
 from jhash.pages import bits, embedding
+from jhash.types import InputError
 
 
 def groups(size=60, width=32):
@@ -50,6 +51,23 @@ def test_codes_that_do_not_differ_or_are_few_have_points_too(codes):
 def test_two_different_codes_repeated_are_drawn():
     codes = np.repeat(np.array([[1, 1, 1, -1], [-1, -1, 1, 1]], np.int8), 20, axis=0)
     assert np.isfinite(embedding.embed(codes).points).all()
+
+
+def test_groups_that_lie_apart_are_not_mixed_and_equal_codes_are_mixed_evenly():
+    codes, classes = groups()
+    assert embedding.mixed(codes, classes) == (0.0, pytest.approx(40 / 59))
+    share, even = embedding.mixed(np.ones((60, 8)), classes)
+    assert share == pytest.approx(even)
+
+
+def test_items_at_the_same_distance_share_the_last_places():
+    codes = np.array([[1, 1, 1], [1, 1, -1], [1, -1, 1], [-1, -1, -1]])
+    assert embedding.mixed(codes, np.array([0, 0, 1, 1]), nearest=1)[0] == pytest.approx((0.5 + 0 + 1 + 0.5) / 4)
+
+
+def test_as_many_neighbours_as_items_are_refused():
+    with pytest.raises(InputError, match="more than 3 codes, found 3"):
+        embedding.mixed(np.ones((3, 2)), np.zeros(3), nearest=3)
 
 
 def test_the_first_component_is_the_widest_direction():

@@ -34,7 +34,7 @@ def summary(found: Use) -> str:
     still = int(np.isnan(np.diag(found.correlation)).sum())
     words = f"Largest |mean| of a bit {mean.max():.3f} (0: balanced, 1: always the same); "
     words += f"mean |correlation| between two bits {alike}."
-    return words + (f" {still} of {len(mean)} bits never change." if still else "")
+    return words + (f" {still} of {len(mean)} bits never {'changes' if still == 1 else 'change'}." if still else "")
 
 
 def between_bits(found: Use) -> np.ndarray:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import chex
 import numpy as np
 
+from jhash.types import InputError
+
 MOST = 2000  # points
 PERPLEXITY = 30.0
 ROUNDS = 500
@@ -49,6 +51,26 @@ def principal(codes: np.ndarray) -> np.ndarray:
     plane = np.zeros((len(codes), 2), np.float32)
     plane[:, : directions.shape[1]] = centred @ directions
     return plane
+
+
+def mixed(codes: np.ndarray, groups: np.ndarray, nearest: int = 10) -> tuple[float, float]:
+    """How far groups lie among each other: of each item's `nearest` others, the share that are of another group.
+
+    Items at the same distance share what is left of the places. Codes ±1 [M, K], groups [M]; beside the share, what it
+    would be were all codes the same.
+    """
+    chex.assert_rank([codes, groups], [2, 1])
+    if not nearest < len(codes):
+        raise InputError(f"mixed: expected more than {nearest} codes, found {len(codes)}")
+    codes = np.asarray(codes, np.float32)
+    distances = (codes.shape[1] - codes @ codes.T) / 2
+    np.fill_diagonal(distances, np.inf)
+    last = np.partition(distances, nearest - 1, axis=1)[:, nearest - 1, None]
+    nearer, tied = distances < last, distances == last
+    left = (nearest - nearer.sum(axis=1, keepdims=True)) / tied.sum(axis=1, keepdims=True)
+    places = nearer + tied * left
+    other = groups[:, None] != groups[None]
+    return float((places * other).sum(axis=1).mean() / nearest), float(other.sum() / (len(codes) * (len(codes) - 1)))
 
 
 def _tsne(codes: np.ndarray, start: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ NEAREST = 5  # items shown for each query
 ASKING = 8  # queries shown of a direction
 FEW = 4  # directions, up to which each shows so many; of more, each shows two
 POINTS = 1000  # of the picture of codes: some seconds
+NEAR = 10  # others, among which media may be mixed
 
 
 class Run(NamedTuple):
@@ -181,13 +182,21 @@ def _plane(run: Run, codes: Mapping[str, np.ndarray]) -> str:
     if len(parts) > 1:
         media = np.repeat(np.arange(len(parts)), [len(rows[part]) for part in parts])
         by_part = charts.scatter("The same codes by medium", found.points, media, [shown.medium_of(p) for p in parts])
-        drawn.append(html.figure(by_part, "Codes that mean the same lie together, whatever medium they come from."))
+        drawn.append(html.figure(by_part, _mixture(chosen, media)))
     return html.section("What lies near what", html.side_by_side(*drawn))
+
+
+def _mixture(codes: np.ndarray, media: np.ndarray) -> str:
+    if len(codes) <= NEAR:
+        return ""
+    share, even = embedding.mixed(codes, media, NEAR)
+    return f"Of an item's {NEAR} nearest, {share:.0%} are of another medium; were media mixed evenly, {even:.0%}."
 
 
 def _bits(run: Run, codes: Mapping[str, np.ndarray]) -> str:
     drawn = [bits.pictures(_said(run, part), codes[part]) for part in _asking(run)]
-    folded = [html.details(f"{len(drawn) - 1} more media", *drawn[1:])] if len(drawn) > 1 else []
+    title = "1 more medium" if len(drawn) == 2 else f"{len(drawn) - 1} more media"
+    folded = [html.details(title, *drawn[1:])] if len(drawn) > 1 else []
     return html.section("How the bits are used", drawn[0], *folded)
 
 
