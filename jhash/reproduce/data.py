@@ -57,9 +57,9 @@ STAND_INS = {
 QUICK: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("she", "digits"): {"hyper.epochs": 15},
     ("she", "wikipedia"): {"hyper.epochs": 30},
-    ("dkph", "nmnist"): {"hyper.teacher_steps": 60, "hyper.student_steps": 250},
+    ("dkph", "nmnist"): {"hyper.teacher_steps": 60, "hyper.student_steps": 200},
     ("dkph", "jhmdb"): {"hyper.teacher_steps": 100, "hyper.student_steps": 400},
-    ("mcmsh", "nmnist"): {"hyper.steps": 120},
+    ("mcmsh", "nmnist"): {"hyper.steps": 80},
     ("mcmsh", "jhmdb"): {"hyper.steps": 400},
     ("cmgcah", "fashion"): {"hyper.iterations": 15},
     ("cmgcah", "wikipedia"): {"hyper.iterations": 15},
