@@ -239,6 +239,7 @@ def _runs(ran: Sequence[Mapping]) -> list[str]:
     mixed = [html.note("The runs are of several versions or devices: numbers may differ by that too.")]
     return [
         html.paragraph(f"{len(ran)} run{'s' if len(ran) > 1 else ''}, {total:.1f} minutes; {'; '.join(versions)}."),
+        html.note("A run that was stopped or killed counts from its last start."),
         *(mixed if len(versions) > 1 else []),
         html.details("The page of each run", f"<ul>{links}</ul>"),
     ]
