@@ -228,15 +228,15 @@ def test_findings_count_pairs_in_the_printed_order_and_clear_gaps():
     found = part(rows | {"full": (0.5, 0.4, None, None)})
     # six pairs; c stands above full here and below it in print
     pairs, gaps = findings.orderings(found)
-    assert "Of 6 pairs of rows" in pairs and " 5 (83 %) stand" in pairs
-    assert "Of 3 printed gaps to full, 2 are clear" in gaps and "and 1 of these have the printed sign" in gaps
+    assert "all columns: 6;" in pairs and "order here: 5 (83 %)" in pairs
+    assert "gaps to full: 3; clear" in gaps and "excludes 0): 2; of these with the printed sign: 1." in gaps
     line = findings.rows(found)[0]
     assert "a: -0.200 on average against full, printed -0.300; clearly below in 1, clearly above in 0" in line
 
 
 def test_rows_printed_alike_are_not_counted_as_ordered():
     (line,) = findings.orderings(part({"a": (0.3, 0.4, -1.0, 1.0), "full": (0.5, 0.4, None, None)})) or [""]
-    assert "pairs of rows" not in line
+    assert "Pairs of rows" not in line
 
 
 def test_gaps_without_a_print_are_said_row_by_row_and_not_counted():

@@ -19,8 +19,8 @@ def orderings(found: Part) -> list[str]:
     pairs, alike = _pairs(found)
     if pairs:
         lines.append(
-            f"Of {pairs} pairs of rows that the print orders, over all columns, {alike} ({100 * alike / pairs:.0f} %) "
-            f"stand in the printed order here. Tossing a coin gives half."
+            f"Pairs of rows that the print orders, over all columns: {pairs}; in the printed order here: {alike} "
+            f"({100 * alike / pairs:.0f} %). Tossing a coin gives half."
         )
     gaps = [one.gap for line in found.results for one in _compared(found, line) if one.gap and one.gap.low is not None]
     printed = [gap for gap in gaps if gap.printed]
@@ -28,8 +28,8 @@ def orderings(found: Part) -> list[str]:
     if printed:
         signs = sum((gap.ours > 0) == (gap.printed > 0) for gap in clear)
         lines.append(
-            f"Of {len(printed)} printed gaps to {found.reference}, {len(clear)} are clear here (the 95 % interval "
-            f"excludes 0), and {signs} of these have the printed sign. {CAREFUL}"
+            f"Printed gaps to {found.reference}: {len(printed)}; clear here (the 95 % interval excludes 0): "
+            f"{len(clear)}; of these with the printed sign: {signs}. {CAREFUL}"
         )
     return lines
 
