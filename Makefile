@@ -11,7 +11,7 @@ demo: $(VENV)/ready
 	$(BIN)/python -m jhash.launch --config configs/dkph_jhmdb.py --workdir runs/demo/dkph_jhmdb
 
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile --durations=25
+	$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
 lint: $(VENV)/ready-dev
 	$(BIN)/ruff check .
