@@ -10,7 +10,7 @@ def untrained(config, folder):
     """An experiment's results without the experiment: each method's values are drawn by its name, length and seed."""
     folder.mkdir(parents=True)
     found = []
-    video = "she" not in config.method
+    video = config.method != "she"
     preset, ks = ("video", (5, 20, 40, 60, 80, 100)) if video else ("she", (None,))
     ways = [("", "")] if video else [("image ", "text "), ("text ", "image ")]
     for name in (config.method, *config.baselines):

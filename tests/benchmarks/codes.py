@@ -4,7 +4,8 @@
 
 Of each medium: the mean over bits of |mean of the bit over the training part| (0 is balanced, 1 constant), the accuracy
 on the test part of a logistic regression that saw the training part's codes (scikit-learn's, its defaults), and that of
-always saying the commonest class. Items of several classes count by their first.
+always saying the commonest class. Items of several classes count by their first. Of both media's test codes together:
+how many of an item's 10 nearest are of the other medium, and the bits in which a pair's two codes agree.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from jhash.data.pairs import load_pairs
+from jhash.pages.embedding import mixed
 
 
 def main():
@@ -26,6 +28,7 @@ def main():
     config = json.loads((flags.workdir / "config.json").read_text())
     dataset = load_pairs(config["data"], config["seed"], config["modalities"])
     print(f"{'medium':>10}{'|mean bit|':>12}{'accuracy':>10}{'commonest':>11}")
+    tests = []
     for medium in config["modalities"]:
         codes, classes = {}, {}
         for part in ("train", "test"):
@@ -38,6 +41,10 @@ def main():
         commonest = (classes["test"] == np.bincount(classes["train"]).argmax()).mean()
         accuracy = fitted.score(codes["test"], classes["test"])
         print(f"{medium:>10}{balance:12.3f}{accuracy:10.3f}{commonest:11.3f}")
+        tests.append(codes["test"])
+    share, even = mixed(np.concatenate(tests), np.repeat([0, 1], [len(one) for one in tests]))
+    print(f"of the 10 nearest {share:.3f} are of the other medium, mixed evenly {even:.3f}")
+    print(f"the codes of a pair agree in {(tests[0] == tests[1]).mean():.3f} of their bits")
 
 
 if __name__ == "__main__":
