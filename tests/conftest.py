@@ -1,9 +1,18 @@
 """Four virtual devices, quick compilation, and nothing implicit: what a test doesn't say in shapes raises."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 # a test runs a program once or twice: most of its time would be the compiler's optimisations
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 " + os.environ.get("XLA_FLAGS", "")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # of this run alone: its workers and their children find it set
+    compiled = tempfile.mkdtemp(prefix="jhash-compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
 
 import jax
 
