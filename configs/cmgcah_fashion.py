@@ -4,7 +4,7 @@ python -m jhash.launch --config configs/cmgcah_fashion.py --workdir runs/cmgcah_
 
 About 40 minutes on 2 cores for CMGCAH itself. mAP over the ranking, 64 bits, 3 seeds, image → image / image → text /
 text → image / text → text: .731/.656/.733/.932, CCA-ITQ .465/.528/.548/.633. Its ablations do better: b
-.808/.812/.944/.963 and a, which is DCMH, .847/.842/.975/.975 (seed 0; BUILD_NOTES.md says why).
+.808/.812/.944/.963 and a, which is DCMH, .847/.842/.975/.975 (seed 0; what is known of it: BUILD_NOTES.md).
 """
 
 from jhash.config import experiment

@@ -17,8 +17,8 @@ NOTE = (
 )
 FROM_PIXELS = "The paper's CNN-F is pretrained: here it is where imagenet-vgg-f.mat stands in --data, else not."
 SHIPPED = (
-    "The samples' weights are not all the paper's: Wikipedia has β .01 for .0001, which lets the codes of a medium "
-    "share an offset, and γ .1 for .01, which lets the mask switch bits off."
+    "The samples' weights are not all the paper's: Wikipedia has β .01 for .0001, with which the codes of a "
+    "medium share an offset, and γ .1 for .01, with which the mask switches bits off."
 )
 A_IS_DCMH = "Ablation a has neither generation nor alignment nor a label predictor: it is DCMH's objective."
 
