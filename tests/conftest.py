@@ -16,6 +16,6 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # of this run alone: its work
 
 import jax
 
-jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS") or "cpu")  # cuda,cpu for the marker gpu
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -7,7 +7,7 @@ import os
 import sys
 
 OUT, DEVICES, *CLUSTER = sys.argv[1:]
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES} --xla_backend_optimization_level=0"
 
 import jax  # noqa: E402

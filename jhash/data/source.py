@@ -311,7 +311,8 @@ class Transformed:
     def __init__(self, table: Table, function: Callable[[np.ndarray], np.ndarray], column: str = "frames"):
         self.table, self.function, self.name, self.column = table, function, table.name, column
         stored = table.columns[column]
-        after = jax.eval_shape(function, jax.ShapeDtypeStruct((1, *stored.shape), stored.dtype))
+        given = jax.dtypes.canonicalize_dtype(stored.dtype)  # float64 reaches the function as float32
+        after = jax.eval_shape(function, jax.ShapeDtypeStruct((1, *stored.shape), given))
         self.columns = dict(table.columns) | {column: jax.ShapeDtypeStruct(after.shape[1:], after.dtype)}
 
     def __len__(self) -> int:

@@ -85,12 +85,14 @@ def load_mat(path: Path, name: str, cell: int | None = None) -> np.ndarray:
 
 def _mat5(path: Path, name: str, cell: int | None) -> tuple[np.ndarray | None, list[str]]:
     """The array, None where there is none, and then the names of all variables; else no other variable is read."""
-    array = scipy.io.loadmat(path, variable_names=[name]).get(name)
+    array = scipy.io.loadmat(path, variable_names=[name], spmatrix=False).get(name)
     if cell is not None and array is not None:
         array = array.ravel()[cell] if array.dtype == object and array.size > cell else None
     if array is not None:
         return array, []
-    variables = scipy.io.loadmat(path)  # whole: SciPy skips what isn't asked for without a look whether it is there
+    variables = scipy.io.loadmat(
+        path, spmatrix=False
+    )  # whole: SciPy skips what isn't asked for without a look whether it is there
     return None, sorted(found for found in variables if not found.startswith("__"))
 
 
