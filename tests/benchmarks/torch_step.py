@@ -79,6 +79,7 @@ def main():
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--steps", type=int, default=5, help="timed steps")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before the timed ones")
+    parser.add_argument("--span", type=int, default=1, help="steps timed together, a GPU being waited for at the end")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tf32", action="store_true", help="let CUDA multiply in TF32")
     flags = parser.parse_args()
@@ -91,11 +92,12 @@ def main():
     seconds = []
     for n in range(flags.warm_up + flags.steps):
         start = time.perf_counter()
-        loss = step()
+        for _ in range(flags.span):
+            loss = step()
         if cuda:
             torch.cuda.synchronize()
         if n >= flags.warm_up:
-            seconds.append(time.perf_counter() - start)
+            seconds.append((time.perf_counter() - start) / flags.span)
     peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     report = {
         "method": flags.method,
