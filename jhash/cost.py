@@ -13,7 +13,7 @@ import numpy as np
 
 from jhash.data.dataset import Dataset
 from jhash.data.source import ArrayTable, SideBySide, block_rows
-from jhash.evaluate import encode
+from jhash.evaluate import encode, encoder
 from jhash.types import InputError, Method, Past, Stage, Table, TrainState, Tree
 
 Shapes = Mapping[str, jax.ShapeDtypeStruct]  # modality -> one item; 'labels' -> [classes], where a method wants them
@@ -83,12 +83,7 @@ def measure(
 def _traces(method: Method, past: Mapping[str, Past], shapes: Shapes) -> dict[str, jax.stages.Traced]:
     """The encoding of one item, by medium."""
     media = [one for one in shapes if one != "labels"]
-    return {one: _encoding(method, one).trace(dict(past), _inputs(method, shapes, one, 1)) for one in media}
-
-
-def _encoding(method: Method, modality: str):
-    """Compiled (past, inputs) -> [B, bits] or vectors."""
-    return jax.jit(lambda past, inputs: method.encode(past, inputs, modality))
+    return {one: jax.jit(encoder(method, one)).trace(dict(past), _inputs(method, shapes, one, 1)) for one in media}
 
 
 def _inputs(method: Method, shapes: Shapes, modality: str, batch: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -167,7 +162,7 @@ def _timed(method: Method, past, shapes: Shapes, modality: str, batch: int, seco
         column: jax.device_put(_drawn(struct, np.random.default_rng(0)))
         for column, struct in _inputs(method, shapes, modality, batch).items()
     }
-    compiled = _encoding(method, modality).lower(past, inputs).compile()
+    compiled = jax.jit(encoder(method, modality)).lower(past, inputs).compile()
     compiled(past, inputs).block_until_ready()
     return _repeated(lambda: compiled(past, inputs).block_until_ready(), batch, seconds)
 

@@ -6,9 +6,10 @@ As a command it scores codes that are in files already, whoever made them: `jhas
 import functools
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 import scipy.io
 from jax.tree_util import Partial
@@ -29,14 +30,22 @@ VOCABULARY = "vocabulary.json"
 
 
 @functools.cache
-def _encoder(method: Method, modality: str):
-    """One function object for each method and modality: that is what a compiled call is found by."""
-    return lambda past, inputs: method.encode(past, inputs, modality)
+def encoder(method: Method, modality: str) -> Callable:
+    """(past, inputs) -> [B, bits] or vectors: one function object for each, which is what a compiled call is found by.
+
+    Products are of full float32: a GPU's TF32, by which it trains, would turn bits that are close to 0.
+    """
+
+    def encode(past, inputs):
+        with jax.default_matmul_precision("highest"):
+            return method.encode(past, inputs, modality)
+
+    return encode
 
 
 def encode(method: Method, past: Mapping[str, Past], table: Table, modality: str) -> np.ndarray:
     """Codes ±1 int8 [N, K] of every item of a table (sgn(0) = +1), or real vectors [N, F] float32 of a real method."""
-    vectors = table.map(Partial(_encoder(method, modality), dict(past)), method.inputs)
+    vectors = table.map(Partial(encoder(method, modality), dict(past)), method.inputs)
     return vectors.astype(np.float32) if method.real else np.where(vectors >= 0, 1, -1).astype(np.int8)
 
 

@@ -41,7 +41,7 @@ def count(asked: int, batch: int) -> int:
     """Devices to use: those asked for, or with 0 as many of the local ones as divide the batch."""
     local = available(asked)
     if asked and batch % asked:
-        raise InputError(f"config.devices: expected a number that divides the batch of {batch}, found {asked}")
+        raise InputError(f"config.run.devices: expected a number that divides the batch of {batch}, found {asked}")
     return asked or max(n for n in range(1, local + 1) if batch % n == 0)
 
 
@@ -49,7 +49,7 @@ def available(asked: int) -> int:
     """Devices to use where no batch is split: those asked for, or with 0 all local ones."""
     local = jax.local_device_count()
     if asked > local:
-        raise InputError(f"config.devices: expected at most the {local} devices here, found {asked}")
+        raise InputError(f"config.run.devices: expected at most the {local} devices here, found {asked}")
     return asked or local
 
 

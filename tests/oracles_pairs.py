@@ -109,8 +109,10 @@ def cmgcah_aligned(fused, masking, coding):
 
 
 def cmgcah_label(logits, labels, form):
-    """Eq 3-4, the mean over items: 'softmax' as printed, 'bce' with sigmoids and a mean over classes."""
-    return mean({"softmax": cross_entropy_softmax, "bce": cross_entropy_sigmoid}[form](logits, labels))
+    """Eq 3-4, the mean over items: 'softmax' as printed, 'bce' with sigmoids, a sum over classes like the print's."""
+    if form == "softmax":
+        return mean(cross_entropy_softmax(logits, labels))
+    return len(logits[0]) * mean(cross_entropy_sigmoid(logits, labels))
 
 
 def cmgcah_critic(real, generated):

@@ -93,10 +93,12 @@ def test_parity_with_torch(name, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["vgg16", "resnet50", "cnn_f", "c3d"])
 def test_parity_with_torch_at_full_size(name, tmp_path):
     case = f"{name}_whole"
-    features = jax.jit(weights.BACKBONES[name].module.apply)(read(case, tmp_path), make_backbones.pixels(case))
+    with jax.default_matmul_precision("highest"):
+        features = jax.jit(weights.BACKBONES[name].module.apply)(read(case, tmp_path), make_backbones.pixels(case))
     assert error(features, reference(case)["features"]) < 1e-4
 
 

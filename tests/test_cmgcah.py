@@ -65,18 +65,20 @@ def begun(method, tables, compiled=True):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"label_loss": "hinge"}, "method.label_loss: expected one of bce, softmax, found 'hinge'"),
-        ({"normalised": "none"}, "method.normalised: expected one of rows, mean, sum, found 'none'"),
-        ({"fusion": "swapped"}, "method.fusion: expected one of fixed, printed, found 'swapped'"),
-        ({"critic": "epoch"}, "method.critic: expected one of pass, step, found 'epoch'"),
-        ({"ablation": "e"}, "method.ablation: expected one of none, a, b, c, d, found 'e'"),
-        ({"dtype": "float16"}, "method.dtype: expected one of float32, bfloat16, found 'float16'"),
+        ({"label_loss": "hinge"}, "config.hyper.label_loss: expected one of bce, softmax, found 'hinge'"),
+        ({"normalised": "none"}, "config.hyper.normalised: expected one of rows, mean, sum, found 'none'"),
+        ({"fusion": "swapped"}, "config.hyper.fusion: expected one of fixed, printed, found 'swapped'"),
+        ({"critic": "epoch"}, "config.hyper.critic: expected one of pass, step, found 'epoch'"),
+        ({"ablation": "e"}, "config.hyper.ablation: expected one of none, a, b, c, d, found 'e'"),
+        ({"dtype": "float16"}, "config.hyper.dtype: expected one of float32, bfloat16, found 'float16'"),
         ({"media": ("image", "text", "video")}, "config.modalities: expected two different media, found"),
-        ({"weights": "a.npz"}, "method.weights: 'a.npz' needs a backbone to go into, found ''"),
-        ({"width": 20}, "method.width: expected a multiple of 8, the number of heads, found 20"),
-        ({"bits": 0}, "method.bits: expected at least 1, found 0"),
-        ({"batch": 0}, "method.batch: expected at least 1, found 0"),
-        ({"iterations": 0}, "method.iterations: expected at least 1, found 0"),
+        ({"weights": "a.npz"}, "config.hyper.weights: 'a.npz' needs a backbone to go into, found ''"),
+        ({"text_hidden": 0}, "config.hyper.text_hidden: expected a whole number, at least 1, found 0"),
+        ({"gamma": float("inf")}, "config.hyper.gamma: expected a number, at least 0, found inf"),
+        ({"width": 20}, "config.hyper.width: expected a multiple of 8, the number of heads, found 20"),
+        ({"bits": 0}, "config.hyper.bits: expected a whole number, at least 1, found 0"),
+        ({"batch": 0}, "config.hyper.batch: expected a whole number, at least 1, found 0"),
+        ({"iterations": 0}, "config.hyper.iterations: expected a whole number, at least 1, found 0"),
     ],
 )
 def test_a_wrong_field_is_refused(fields, words):
@@ -89,10 +91,10 @@ def test_a_wrong_field_is_refused(fields, words):
     ("fields", "image", "words"),
     [
         ({}, (8, 8, 3), r"image has items \[8, 8, 3\]; expected one of .* for it, found ''"),
-        ({"backbone": "cnn_small"}, (4, 8, 8, 3), r"expected vectors or pictures of image, found items \[4, 8, 8, 3\]"),
+        ({"backbone": "c3d"}, (16, 112, 112, 3), "backbone: expected one of cnn_small, .* or '', found 'c3d'"),
         ({"backbone": "cnn_small"}, (6,), r"cnn_small takes items .*, but image has \[6\]"),
-        ({"media": ("text", "image")}, (8, 8, 3), r"image has items \[8, 8, 3\]; expected one of .* for it, found ''"),
-        ({"batch": 32}, (6,), "toys, pairs: method.batch is 32, but there are only 24 pairs"),
+        ({"media": ("text", "image")}, (8, 8, 3), r"the second, image, to be vectors, found items \[8, 8, 3\]"),
+        ({"batch": 32}, (6,), "toys, pairs: config.hyper.batch is 32, but there are only 24 pairs"),
     ],
 )
 def test_pairs_that_do_not_serve_are_refused(fields, image, words):
@@ -320,6 +322,19 @@ def test_printed_forms_reach_the_loss(iteration):
     codes = oracles_pairs.cmgcah_aligned(oracles_pairs.cmgcah_fused(own, made), *parts)
     expected = oracles_pairs.cmgcah_quantisation(codes, state.collections["codes"][rows], "mean")
     assert float(found["quantisation"]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("condition", "moves"), [("held", False), ("trained", True)])
+def test_a_predictor_learns_from_labels_alone_where_the_condition_is_held(condition, moves, iteration):
+    """Without a weight on its own loss a predictor moves by what critic and codes make of its labels, or not at all."""
+    state, rows = iteration[1][0][0], rows_of(0)
+    method = Recorded(**LEAN | {"delta": 0.0}, condition=condition)
+    stage, context, *_ = begun(method, pairs(), compiled=False)
+    batch = pairs()["pairs"].read(rows, method.columns)
+    moved = jax.jit(lambda state: method._side_step("image", stage, context, batch, rows, parallel.ALONE, state))(state)
+    for network, expected in (("predictor", moves), ("generator", True)):
+        before, after = (one.params["image"][network]["dense0"]["kernel"] for one in (state, moved))
+        assert bool(np.any(before != after)) == expected, network
 
 
 def test_codes_come_from_a_medium_alone_in_the_order_that_fusion_says(iteration):

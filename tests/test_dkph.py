@@ -407,8 +407,8 @@ def test_a_variant_fills_what_is_not_set_alone():
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"variant": "papper"}, "method.variant: expected one of paper, released, found 'papper'"),
-        ({"encoder": "gru"}, "method.encoder: expected one of transformer, lstm, convolution"),
+        ({"variant": "papper"}, "config.hyper.variant: expected one of paper, released, found 'papper'"),
+        ({"encoder": "gru"}, "config.hyper.encoder: expected one of transformer, lstm, convolution"),
         ({"encode_with": "l", "dual_stream": False}, "needs the dual stream"),
         ({"reconstruction": 0, "gamma1": 0, "gamma2": 0}, "a loss with a weight above 0"),
     ],

@@ -99,18 +99,24 @@ def batch_of(tables, method, rows=range(8)):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"inter": "hinge"}, "method.inter: expected one of logistic, contrastive, squared, triplet, found 'hinge'"),
-        ({"dtype": "float16"}, "method.dtype: expected float32 or bfloat16, found 'float16'"),
+        (
+            {"inter": "hinge"},
+            "inter: expected one of logistic, contrastive, squared, triplet, found 'hinge'",
+        ),
+        ({"dtype": "float16"}, "config.hyper.dtype: expected one of float32, bfloat16, found 'float16'"),
         ({"media": ("image",)}, "config.modalities: dsmhn takes two different media, found"),
         ({"media": ("image", "image")}, "config.modalities: dsmhn takes two different media, found"),
-        ({"backbones": ("",)}, "method.backbones: expected an entry for each of two media"),
-        ({"hidden": (1, 2, 3)}, "method.hidden: expected an entry for each of two media"),
-        ({"hidden": (16, -1)}, "method.hidden: expected widths, or 0 for none, found"),
-        ({"weights": ("a.npz", "")}, "method.weights: 'a.npz' needs a backbone to go into, found ''"),
-        ({"dropout": 1.0}, "method.dropout: expected a rate of at least 0 and below 1, found 1.0"),
-        ({"bits": 0}, "method.bits: expected at least 1, found 0"),
-        ({"batch": 0}, "method.batch: expected at least 1, found 0"),
-        ({"epochs": 0}, "method.epochs: expected at least 1, found 0"),
+        ({"backbones": ("",)}, "config.hyper.backbones: expected an entry for each of two media"),
+        ({"hidden": (1, 2, 3)}, "config.hyper.hidden: expected an entry for each of two media"),
+        ({"hidden": ("a", "b")}, "config.hyper.hidden: expected widths, or 0 for none, found"),
+        ({"learning_rate": -1.0}, "config.hyper.learning_rate: expected a number above 0, found -1.0"),
+        ({"margin": -5.0}, "config.hyper.margin: expected a number, at least 0, found -5.0"),
+        ({"hidden": (16, -1)}, "config.hyper.hidden: expected widths, or 0 for none, found"),
+        ({"weights": ("a.npz", "")}, "config.hyper.weights: 'a.npz' needs a backbone to go into, found ''"),
+        ({"dropout": 1.0}, "config.hyper.dropout: expected a number, at least 0 and below 1, found 1.0"),
+        ({"bits": 0}, "config.hyper.bits: expected a whole number, at least 1, found 0"),
+        ({"batch": 0}, "config.hyper.batch: expected a whole number, at least 1, found 0"),
+        ({"epochs": 0}, "config.hyper.epochs: expected a whole number, at least 1, found 0"),
     ],
 )
 def test_a_wrong_field_is_refused(fields, words):
@@ -126,7 +132,7 @@ def test_a_wrong_field_is_refused(fields, words):
         ({"backbones": ("cnn_small", "")}, (6,), r"cnn_small takes items .*, but image has \[6\]"),
         ({"backbones": ("vgg16", "")}, (8, 8, 3), r"vgg16 takes items \[224, 224, 3\], but image has \[8, 8, 3\]"),
         ({"backbones": ("alexnet", "")}, (8, 8, 3), "expected one of .* or '', found 'alexnet'"),
-        ({"batch": 32}, (6,), "toys, pairs: method.batch is 32, but there are only 24 pairs"),
+        ({"batch": 32}, (6,), "toys, pairs: config.hyper.batch is 32, but there are only 24 pairs"),
     ],
 )
 def test_pairs_that_do_not_serve_are_refused(fields, image, words):

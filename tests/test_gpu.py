@@ -18,6 +18,7 @@ import pytest
 
 from jhash import train
 from jhash.data.source import ArrayTable, SideBySide
+from jhash.evaluate import encoder
 from jhash.methods import cmgcah, dkph, dsmhn, mcmsh, she
 
 pytestmark = pytest.mark.gpu
@@ -121,3 +122,18 @@ def test_scores_and_searches_are_those_of_the_cpu(tmp_path):
     assert cpu.keys() == gpu.keys() and len(cpu) > 10
     for name, values in cpu.items():
         assert values.tobytes() == gpu[name].tobytes(), name
+
+
+@pytest.mark.parametrize("name", cases())
+def test_codes_of_a_trained_model_are_those_of_the_cpu(name, tmp_path):
+    method, tables = cases()[name]
+    past = train.train(method, tables, train.Run(folder=tmp_path, devices=1, warn=pytest.fail))  # by TF32
+    medium = "video" if tables is VIDEO else "text"
+    table = MEDIA["text"] if medium == "text" else VIDEO["train"]
+    call, inputs = encoder(method, medium), {name: table.arrays[name] for name in method.inputs}
+    relaxed = {}
+    for device in (jax.devices("cpu")[0], jax.devices()[0]):
+        with jax.default_device(device):
+            relaxed[device.platform] = np.asarray(jax.jit(call)(past, inputs))
+    cpu, gpu = relaxed.values()
+    np.testing.assert_allclose(gpu, cpu, rtol=1e-4, atol=1e-5 * np.abs(cpu).max())

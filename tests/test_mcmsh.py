@@ -322,14 +322,17 @@ def test_margins_follow_the_code_length(bits):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"variant": "printed"}, "method.variant: expected one of paper, released"),
-        ({"gates": ("L", "X")}, "method.gates"),
-        ({"gates": ("L", "L")}, "method.gates"),
-        ({"reduction": 3}, "method.reduction: expected a divisor"),
-        ({"quantisation_gradient": "none"}, "method.quantisation_gradient"),
+        ({"variant": "printed"}, "config.hyper.variant: expected one of paper, released"),
+        ({"gates": ("L", "X")}, "config.hyper.gates"),
+        ({"gates": ("L", "L")}, "config.hyper.gates"),
+        ({"reduction": 3}, "config.hyper.reduction: expected a divisor"),
+        ({"dropout": 1.0}, "config.hyper.dropout: expected a number, at least 0 and below 1, found 1.0"),
+        ({"width": 0}, "config.hyper.width: expected a whole number, at least 1, found 0"),
+        ({"learning_rate": float("nan")}, "config.hyper.learning_rate: expected a number above 0, found nan"),
+        ({"quantisation_gradient": "none"}, "config.hyper.quantisation_gradient"),
         (
             dict.fromkeys(["cluster_weight", "similarity_weight", "quantisation_weight", "quadruplet_weight"], 0),
-            "weights",
+            "config.hyper: expected one of cluster_weight, .* above 0, found none",
         ),
     ],
 )
@@ -339,7 +342,7 @@ def test_bad_settings_are_refused(settings, message):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"batch": 25}, "at least a batch of 25"), ({"centres": 25}, "method.centres")]
+    ("settings", "message"), [({"batch": 25}, "at least a batch of 25"), ({"centres": 25}, "config.hyper.centres")]
 )
 def test_too_few_items_are_refused(settings, message):
     with pytest.raises(InputError, match=message):

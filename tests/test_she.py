@@ -84,23 +84,26 @@ def test_a_field_that_is_given_stays():
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"variant": "papers"}, "method.variant: expected one of paper, released, jhash, found 'papers'"),
-        ({"losses": "printed"}, "method.losses: expected one of paper, released, found 'printed'"),
-        ({"library": "cnn"}, "method.library: expected one of mlp, free, found 'cnn'"),
-        ({"start": "zero"}, "method.start: expected one of shared, anchor, independent, found 'zero'"),
-        ({"dtype": "float16"}, "method.dtype: expected one of float32, bfloat16, found 'float16'"),
-        ({"mining": -1.0}, "loss weights of at least 0 and one above, found"),
-        (dict.fromkeys(("mining", "separation", "transfer", "discrimination"), 0.0), "one above, found"),
-        ({"prototypes": 0}, "method.prototypes: expected at least 2 with losses='paper'"),
-        ({"prototypes": 1}, "method.prototypes: expected at least 2 with losses='paper'"),
-        ({"prototypes": 0, "losses": "released"}, "method.prototypes: expected at least 1 with losses='released'"),
-        ({"start": "anchor"}, "method.start: expected 'shared' or 'independent' with library='mlp', found 'anchor'"),
-        ({"sigma": 1.5}, "method.sigma: expected a cosine from 0 to 1, found 1.5"),
-        ({"mining_q": -0.1}, "method.mining_q: expected a number from 0 to 1, found -0.1"),
-        ({"bits": 0}, "method.bits: expected at least 1, found 0"),
-        ({"hidden": 0}, "method.hidden: expected at least 1, found 0"),
-        ({"batch": 0}, "method.batch: expected at least 1, found 0"),
-        ({"learning_rates": ("audio",)}, "method.learning_rates: expected pairs of a medium and its rate"),
+        ({"variant": "papers"}, "config.hyper.variant: expected one of paper, released, jhash, found 'papers'"),
+        ({"losses": "printed"}, "config.hyper.losses: expected one of paper, released, found 'printed'"),
+        ({"library": "cnn"}, "config.hyper.library: expected one of mlp, free, found 'cnn'"),
+        ({"start": "zero"}, "start: expected one of shared, anchor, independent, found 'zero'"),
+        ({"dtype": "float16"}, "config.hyper.dtype: expected one of float32, bfloat16, found 'float16'"),
+        ({"mining": -1.0}, "config.hyper.mining: expected a number, at least 0, found -1.0"),
+        (
+            dict.fromkeys(("mining", "separation", "transfer", "discrimination"), 0.0),
+            "discrimination above 0, found none",
+        ),
+        ({"prototypes": 0}, "config.hyper.prototypes: expected at least 2 with losses='paper'"),
+        ({"prototypes": 1}, "config.hyper.prototypes: expected at least 2 with losses='paper'"),
+        ({"prototypes": 0, "losses": "released"}, "prototypes: expected at least 1 with losses='released'"),
+        ({"start": "anchor"}, "start: expected 'shared' or 'independent' with library='mlp', found 'anchor'"),
+        ({"sigma": 1.5}, "config.hyper.sigma: expected a cosine from 0 to 1, found 1.5"),
+        ({"mining_q": -0.1}, "config.hyper.mining_q: expected a number from 0 to 1, found -0.1"),
+        ({"bits": 0}, "config.hyper.bits: expected a whole number, at least 1, found 0"),
+        ({"hidden": 0}, "config.hyper.hidden: expected a whole number, at least 1, found 0"),
+        ({"batch": 0}, "config.hyper.batch: expected a whole number, at least 1, found 0"),
+        ({"learning_rates": ("audio",)}, "config.hyper.learning_rates: expected pairs of a medium and its rate"),
     ],
 )
 def test_a_wrong_field_is_refused(fields, words):
@@ -121,7 +124,7 @@ def test_a_medium_may_have_a_rate_of_its_own():
 
 
 def test_the_joint_baseline_compares_prototypes_of_a_class():
-    with pytest.raises(InputError, match="method.prototypes: expected at least 2 a class, found 1"):
+    with pytest.raises(InputError, match="config.hyper.prototypes: expected at least 2 a class, found 1"):
         joint.Method(prototypes=1)
 
 

@@ -235,7 +235,7 @@ def test_an_empty_medium(monkeypatch, tmp_path):
 def test_devices_that_do_not_divide_a_batch(tmp_path):
     config = asked("image")
     config.run.devices = 3
-    refused(config, tmp_path / "w", "config.devices: expected a number that divides the batch of 16, found 3")
+    refused(config, tmp_path / "w", "config.run.devices: expected a number that divides the batch of 16, found 3")
 
 
 def test_methods_of_video_and_of_media_are_told_apart(tmp_path):

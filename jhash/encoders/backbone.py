@@ -1,5 +1,7 @@
 """Backbones by name: the networks that give one vector for an item of a medium, before any hash layer."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -20,30 +22,37 @@ ITEMS = {  # name -> the shape of an item that it takes, None for any side
 }
 
 
-def check_items(medium: str, name: str, shape: tuple[int, ...]) -> None:
+PICTURES = tuple(name for name, items in ITEMS.items() if any(len(shape) == 3 for shape in items))
+
+
+def check_items(
+    field: str, medium: str, name: str, shape: tuple[int, ...], known: Sequence[str] = tuple(ITEMS)
+) -> None:
     """Raises InputError where a backbone can't take items of that shape; '' is no backbone, for vectors.
 
     Args:
+        field: of the method, for the sentence.
         medium: for the sentence.
         name: of the backbone, or ''.
         shape: of one item.
+        known: names to choose from.
     """
     if name == "":
         if len(shape) != 1:
             raise InputError(
-                f"method.backbones: {medium} has items {list(shape)}; expected one of {', '.join(ITEMS)} for it, "
+                f"config.hyper.{field}: {medium} has items {list(shape)}; expected one of {', '.join(known)} for it, "
                 "found ''"
             )
         return
-    if name not in ITEMS:
-        raise InputError(f"method.backbones: expected one of {', '.join(ITEMS)} or '', found {name!r}")
+    if name not in known:
+        raise InputError(f"config.hyper.{field}: expected one of {', '.join(known)} or '', found {name!r}")
     fits = (
         len(shape) == len(wanted) and all(w in (None, s) for w, s in zip(wanted, shape, strict=True))
         for wanted in ITEMS[name]
     )
     if not any(fits):
         said = " or ".join(str([side or "any" for side in wanted]) for wanted in ITEMS[name])
-        raise InputError(f"method.backbones: {name} takes items {said}, but {medium} has {list(shape)}")
+        raise InputError(f"config.hyper.{field}: {name} takes items {said}, but {medium} has {list(shape)}")
 
 
 def backbone(name: str, *, dtype: jnp.dtype = jnp.float32, axis_name: str | None = None) -> nn.Module:

@@ -18,15 +18,15 @@ def label(logits: Array, labels: Array, *, form: str) -> Array:
     Args:
         logits: [B, C].
         labels: [B, C] of 0/1.
-        form: 'softmax' is the equation as printed, -Σ l log softmax; 'bce' sigmoids with binary cross-entropy, a mean
-            over classes, which items of several classes need.
+        form: 'softmax' is the equation as printed, -Σ l log softmax; 'bce' sigmoids with binary cross-entropy, a sum
+            over classes like the printed one's, which items of several classes need.
     """
     chex.assert_equal_shape([logits, labels])
     labels = labels.astype(jnp.float32)
     if form == "softmax":
         return -(labels * jax.nn.log_softmax(logits)).sum(1).mean()
     if form == "bce":
-        return optax.sigmoid_binary_cross_entropy(logits, labels).mean()
+        return optax.sigmoid_binary_cross_entropy(logits, labels).sum(1).mean()
     raise ValueError(f"label {form!r}: expected one of {', '.join(LABELS)}")
 
 

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jhash.encoders.backbone import check_items
+from jhash import fields
+from jhash.encoders.backbone import PICTURES, check_items
 from jhash.encoders.generation import Alignment, ImageFeatures, Layers
 from jhash.losses import cmgcah as losses
 from jhash.losses.similarity import shares_class
@@ -30,6 +31,7 @@ CHOICES = {
     "label_loss": losses.LABELS,
     "normalised": losses.NORMALISED,
     "fusion": ("fixed", "printed"),
+    "condition": ("held", "trained"),
     "critic": ("pass", "step"),
     "ablation": ("none", "a", "b", "c", "d"),
     "dtype": ("float32", "bfloat16"),
@@ -64,6 +66,9 @@ class Method:
     delta: float = 0.1  # label prediction
     normalised: str = "rows"  # sums over all items, means over the batch; 'mean' over both; 'sum' as printed
     label_loss: str = "bce"  # 'softmax': Eq 3 and 4 as printed, for one class an item
+    # predicted labels that generators and critics are given: 'held' constant, so that predictors learn from labels
+    # alone; 'trained', Eq 15 and 17 to the letter, where they learn to please the critic and forget the labels
+    condition: str = "held"
     saturating: bool = False  # generators minimise log(1 - D), as printed, or -log D
     # training
     batch: int = 128
@@ -80,16 +85,24 @@ class Method:
     def __post_init__(self):
         if len(set(self.media)) != 2:
             raise InputError(f"config.modalities: expected two different media, found {self.media}")
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"method.{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}")
-        for name in ("bits", "batch", "iterations", "features"):
-            if getattr(self, name) < 1:
-                raise InputError(f"method.{name}: expected at least 1, found {getattr(self, name)}")
+        fields.check_choices(self, CHOICES)
+        sizes = (
+            "bits",
+            "features",
+            "text_hidden",
+            "generator_hidden",
+            "critic_hidden",
+            "blocks",
+            "batch",
+            "iterations",
+        )
+        fields.check_counts(self, *sizes)
+        fields.check_rates(self, "learning_rate")
+        fields.check_numbers(self, "position", "alpha", "beta", "gamma", "delta", "final_rate")
         if self.width < 8 or self.width % 8:
-            raise InputError(f"method.width: expected a multiple of 8, the number of heads, found {self.width}")
+            raise InputError(f"config.hyper.width: expected a multiple of 8, the number of heads, found {self.width}")
         if self.weights and not self.backbone:
-            raise InputError(f"method.weights: {self.weights!r} needs a backbone to go into, found ''")
+            raise InputError(f"config.hyper.weights: {self.weights!r} needs a backbone to go into, found ''")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -115,12 +128,13 @@ class Method:
         """
         pairs = tables["pairs"]
         shapes = [pairs.columns[f"{medium}:features"].shape for medium in self.media]
-        check_items(self.media[0], self.backbone, shapes[0])
-        check_items(self.media[1], "", shapes[1])
-        if len(shapes[0]) not in (1, 3):
-            raise InputError(f"cmgcah: expected vectors or pictures of {self.media[0]}, found items {list(shapes[0])}")
+        check_items("backbone", self.media[0], self.backbone, shapes[0], PICTURES)
+        if len(shapes[1]) != 1:
+            raise InputError(
+                f"config.modalities: expected the second, {self.media[1]}, to be vectors, found items {list(shapes[1])}"
+            )
         if len(pairs) < self.batch:
-            raise InputError(f"{pairs.name}: method.batch is {self.batch}, but there are only {len(pairs)} pairs")
+            raise InputError(f"{pairs.name}: config.hyper.batch is {self.batch}, but there are only {len(pairs)} pairs")
         epoch = len(pairs) // self.batch
         critic = 0 if not self.generates else epoch if self.critic == "pass" else 1
         phases = (epoch, critic, epoch, critic)  # the image side, its critic, the text side, its critic
@@ -236,6 +250,8 @@ class Method:
             return {"features": own, "codes": apply("alignment", "alignment", own)}
         logits = apply(side, "predictor", own)
         condition = jax.nn.softmax(logits) if self.label_loss == "softmax" else jax.nn.sigmoid(logits)
+        if self.condition == "held":
+            condition = jax.lax.stop_gradient(condition)
         made = apply(side, "generator", jnp.concatenate([own, condition], axis=1))
         swapped = side == "text" and self.fusion == "fixed"
         fused = jnp.concatenate([made, own] if swapped else [own, made], axis=1)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jhash import structure
+from jhash import fields, structure
 from jhash.encoders.cloze import apply_cloze, draw_cloze
 from jhash.encoders.convolution import Convolution
 from jhash.encoders.dual_stream import DualStream, Products, frames_times, reconstruction_loss_of_products
@@ -144,17 +144,22 @@ class Method:
         for name, value in preset.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"method.{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}")
+        fields.check_choices(self, CHOICES)
+        sizes = ("bits", "width", "feedforward", "teacher_bits", "centres", "nearest", "pool", "batch")
+        fields.check_counts(self, *sizes, "teacher_epochs", "student_epochs", "decay_epochs")
+        fields.check_counts(self, "teacher_steps", "student_steps", least=0)
+        rates = ("teacher_learning_rate", "learning_rate", "lowest_learning_rate", "decay")
+        fields.check_rates(self, *rates, "items_a_centre", "bandwidth")
+        fields.check_numbers(self, "dropout", below=1.0)
+        fields.check_numbers(self, "reconstruction", "gamma1", "gamma2", "eta", "margin")
         if self.margin is None:
             object.__setattr__(self, "margin", 1.0 if self.embedding_loss == "paper" else 0.5)
         if self.encode_with == "l" and not self.dual_stream:
-            raise InputError("method.encode_with: 'l' needs the dual stream, found dual_stream=False")
+            raise InputError("config.hyper.encode_with: 'l' needs the dual stream, found dual_stream=False")
         if self.decoder == "clip" and self.dual_stream:
-            raise InputError("method.decoder: 'clip' rebuilds frames from b alone, so it needs dual_stream=False")
+            raise InputError("config.hyper.decoder: 'clip' rebuilds frames from b alone, so it needs dual_stream=False")
         if self.reconstruction == self.gamma1 == self.gamma2 == 0:
-            raise InputError("method: expected a loss with a weight above 0, found reconstruction=gamma1=gamma2=0")
+            raise InputError("config.hyper: expected one of reconstruction, gamma1, gamma2 above 0, found none")
 
     @property
     def described(self) -> str:
@@ -207,8 +212,8 @@ class Method:
             raise InputError(f"{table.name}: expected at least a batch of {self.batch} items, found {size}")
         if self._paired and not self.nearest <= self._centres(size) <= size:
             raise InputError(
-                f"method.centres: expected {self.nearest} (method.nearest) to {size} (items of {table.name}), "
-                f"found {self._centres(size)}"
+                f"config.hyper.centres: expected {self.nearest} (config.hyper.nearest) to {size} (items of "
+                f"{table.name}), found {self._centres(size)}"
             )
         epoch = size // self.batch
 

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import optax
 
+from jhash import fields
 from jhash.encoders.augment import flip_and_shift
 from jhash.encoders.backbone import check_items
 from jhash.encoders.dropout import row_keys
@@ -62,21 +63,22 @@ class Method:
             raise InputError(f"config.modalities: dsmhn takes two different media, found {self.media}")
         for name in ("backbones", "weights", "hidden"):
             if len(getattr(self, name)) != 2:
-                raise InputError(f"method.{name}: expected an entry for each of two media, found {getattr(self, name)}")
+                raise InputError(
+                    f"config.hyper.{name}: expected an entry for each of two media, found {getattr(self, name)}"
+                )
         for backbone, file in zip(self.backbones, self.weights, strict=True):
             if file and not backbone:
-                raise InputError(f"method.weights: {file!r} needs a backbone to go into, found ''")
-        if self.inter not in losses.INTER:
-            raise InputError(f"method.inter: expected one of {', '.join(losses.INTER)}, found {self.inter!r}")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise InputError(f"method.dtype: expected float32 or bfloat16, found {self.dtype!r}")
-        for name in ("bits", "batch", "epochs"):
-            if getattr(self, name) < 1:
-                raise InputError(f"method.{name}: expected at least 1, found {getattr(self, name)}")
-        if min(self.hidden) < 0:
-            raise InputError(f"method.hidden: expected widths, or 0 for none, found {self.hidden}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"method.dropout: expected a rate of at least 0 and below 1, found {self.dropout}")
+                raise InputError(f"config.hyper.weights: {file!r} needs a backbone to go into, found ''")
+        if not all(isinstance(width, int) and width >= 0 for width in self.hidden):
+            raise InputError(f"config.hyper.hidden: expected widths, or 0 for none, found {self.hidden}")
+        fields.check_choices(self, {"inter": losses.INTER, "dtype": ("float32", "bfloat16")})
+        fields.check_counts(self, "bits", "batch", "epochs")
+        fields.check_rates(self, "learning_rate")
+        weights = ("similarity", "semantic", "quantisation", "balance")
+        fields.check_numbers(self, *weights, "margin", "weight_decay", "backbone_learning_rate")
+        fields.check_numbers(self, "dropout", below=1.0)
+        if not any(getattr(self, name) for name in weights):
+            raise InputError(f"config.hyper: expected one of {', '.join(weights)} above 0, found none")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -98,9 +100,9 @@ class Method:
         """
         pairs = tables["pairs"]
         for medium, backbone in zip(self.media, self.backbones, strict=True):
-            check_items(medium, backbone, pairs.columns[f"{medium}:features"].shape)
+            check_items("backbones", medium, backbone, pairs.columns[f"{medium}:features"].shape)
         if len(pairs) < self.batch:
-            raise InputError(f"{pairs.name}: method.batch is {self.batch}, but there are only {len(pairs)} pairs")
+            raise InputError(f"{pairs.name}: config.hyper.batch is {self.batch}, but there are only {len(pairs)} pairs")
         epoch = len(pairs) // self.batch
         joint = Stage("streams", "pairs", len(pairs), self.batch, self.epochs * epoch, epoch)
         return [Stage("weights", "pairs", len(pairs), 1, 0, 1), joint] if any(self.weights) else [joint]

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jhash import fields
 from jhash.encoders.perceptron import apply_layers, init_layers
 from jhash.losses import she as losses
 from jhash.types import Across, Array, InputError, Key, Past, Rows, Stage, Table, TrainState, Tree
@@ -36,8 +37,11 @@ class Method:
     real: ClassVar[bool] = False
 
     def __post_init__(self):
+        fields.check_counts(self, "bits", "hidden", "batch", "epochs")
+        fields.check_rates(self, "learning_rate")
+        fields.check_numbers(self, "separation", "discrimination")
         if self.prototypes < 2:
-            raise InputError(f"method.prototypes: expected at least 2 a class, found {self.prototypes}")
+            raise InputError(f"config.hyper.prototypes: expected at least 2 a class, found {self.prototypes}")
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jhash import structure
+from jhash import fields, structure
 from jhash.encoders.cloze import apply_cloze, draw_cloze
 from jhash.encoders.dropout import row_keys
 from jhash.encoders.mixer import MCMLP
@@ -115,19 +115,24 @@ class Method:
         for name, value in VARIANTS.get(self.variant, {}).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"method.{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}")
+        fields.check_choices(self, CHOICES)
+        fields.check_counts(self, "bits", "width", "reduction", "centres", "pool", "batch", "epochs", "decay_epochs")
+        fields.check_counts(self, "steps", least=0)
+        fields.check_rates(self, "learning_rate", "lowest_learning_rate", "decay", "items_a_centre")
+        fields.check_numbers(self, "dropout", below=1.0)
+        weights = ("cluster_weight", "similarity_weight", "quantisation_weight", "quadruplet_weight")
+        fields.check_numbers(self, *weights)
         object.__setattr__(self, "gates", tuple(self.gates))
         if len(set(self.gates) & set("LMS")) != len(self.gates):
-            raise InputError(f"method.gates: expected some of 'L', 'M' and 'S', each once, found {self.gates}")
+            raise InputError(f"config.hyper.gates: expected some of 'L', 'M' and 'S', each once, found {self.gates}")
         if self.gates and self.width % self.reduction:
-            raise InputError(f"method.reduction: expected a divisor of width {self.width}, found {self.reduction}")
+            raise InputError(
+                f"config.hyper.reduction: expected a divisor of width {self.width}, found {self.reduction}"
+            )
         margins = (self.bits / 4, self.bits / 64) if self.margins is None else tuple(self.margins)
         object.__setattr__(self, "margins", margins)
-        weights = (self.cluster_weight, self.similarity_weight, self.quantisation_weight, self.quadruplet_weight)
-        if min(weights) < 0 or max(weights) == 0:
-            raise InputError(f"method: expected loss weights of at least 0 and one above, found {weights}")
+        if not any(getattr(self, name) for name in weights):
+            raise InputError(f"config.hyper: expected one of {', '.join(weights)} above 0, found none")
 
     @property
     def _paired(self) -> bool:
@@ -170,8 +175,8 @@ class Method:
             raise InputError(f"{table.name}: expected at least a batch of {self.batch} items, found {size}")
         if not self.neighbours[2] <= self._centres(size) <= size:
             raise InputError(
-                f"method.centres: expected {self.neighbours[2]} (method.neighbours) to {size} (items of {table.name}), "
-                f"found {self._centres(size)}"
+                f"config.hyper.centres: expected {self.neighbours[2]} (config.hyper.neighbours) to {size} (items of "
+                f"{table.name}), found {self._centres(size)}"
             )
         epoch = size // self.batch
         steps = self.epochs * epoch if self.steps is None else self.steps

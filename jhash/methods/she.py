@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jhash import fields
 from jhash.encoders.perceptron import apply_layers, init_layers
 from jhash.losses import she as losses
 from jhash.types import Across, Array, InputError, Key, Past, Rows, Stage, Table, TrainState, Tree
@@ -72,33 +73,33 @@ class Method:
         for name, value in VARIANTS.get(self.variant, {}).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"method.{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}")
+        fields.check_choices(self, CHOICES)
+        fields.check_counts(self, "bits", "hidden", "batch", "epochs")
+        fields.check_rates(self, "learning_rate")
+        weights = ("mining", "separation", "transfer", "discrimination")
+        fields.check_numbers(self, *weights)
         try:
             rates = tuple((str(medium), float(rate)) for medium, rate in self.learning_rates)
         except (TypeError, ValueError) as error:
             raise InputError(
-                f"method.learning_rates: expected pairs of a medium and its rate, found {self.learning_rates!r}"
+                f"config.hyper.learning_rates: expected pairs of a medium and its rate, found {self.learning_rates!r}"
             ) from error
         object.__setattr__(self, "learning_rates", rates)
-        for name in ("bits", "hidden", "batch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"method.{name}: expected at least 1, found {getattr(self, name)}")
-        weights = (self.mining, self.separation, self.transfer, self.discrimination)
-        if min(weights) < 0 or max(weights) == 0:
-            raise InputError(f"method: expected loss weights of at least 0 and one above, found {weights}")
+        if not any(getattr(self, name) for name in weights):
+            raise InputError(f"config.hyper: expected one of {', '.join(weights)} above 0, found none")
         if self.prototypes < 1 or (self.prototypes == 1 and self.losses == "paper" and self.separation > 0):
             raise InputError(
-                f"method.prototypes: expected at least {1 + (self.losses == 'paper')} with losses={self.losses!r} "
-                f"(Eq 7 as printed compares the prototypes of one class), found {self.prototypes}"
+                f"config.hyper.prototypes: expected at least {1 + (self.losses == 'paper')} with "
+                f"losses={self.losses!r} (Eq 7 as printed compares those of one class), found {self.prototypes}"
             )
         if self.start == "anchor" and self.library == "mlp":
-            raise InputError("method.start: expected 'shared' or 'independent' with library='mlp', found 'anchor'")
+            raise InputError(
+                "config.hyper.start: expected 'shared' or 'independent' with library='mlp', found 'anchor'"
+            )
         if not 0.0 <= self.sigma <= 1.0:
-            raise InputError(f"method.sigma: expected a cosine from 0 to 1, found {self.sigma}")
+            raise InputError(f"config.hyper.sigma: expected a cosine from 0 to 1, found {self.sigma}")
         if not 0.0 <= self.mining_q <= 1.0:
-            raise InputError(f"method.mining_q: expected a number from 0 to 1, found {self.mining_q}")
+            raise InputError(f"config.hyper.mining_q: expected a number from 0 to 1, found {self.mining_q}")
 
     @property
     def described(self) -> str:

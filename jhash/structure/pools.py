@@ -49,7 +49,7 @@ def mcmsh_pools(
     """
     close, near, far = neighbours
     if not 1 <= close <= near < far:
-        raise InputError(f"method.neighbours: expected m1 <= m2 < m3, found {tuple(neighbours)}.")
+        raise InputError(f"config.hyper.neighbours: expected m1 <= m2 < m3, found {tuple(neighbours)}.")
     if index.ndim != 2 or index.shape[1] != far:
         raise InputError(f"structures: expected the {far} nearest centres of each item, found {list(index.shape)}.")
     centres = int(index.max()) + 1

@@ -96,7 +96,7 @@ class Side(nn.Module):
         """[B, ...] -> features [B, h], logits [B, C], probabilities [B, C], the other modality's features [B, h]."""
         features = self.network(x)
         logits = self.predictor(features)
-        label = torch.sigmoid(logits)
+        label = torch.sigmoid(logits).detach()  # a condition: the predictor learns from labels alone
         return features, logits, label, self.generator(torch.cat([features, label], 1))
 
 
@@ -182,7 +182,7 @@ def side_losses(model, name, x, labels, rows, all_labels):
         "between": between,
         "within": within,
         "quantisation": quantisation,
-        "label": functional.binary_cross_entropy_with_logits(logits, labels),
+        "label": functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(labels),
     }
 
 
