@@ -101,11 +101,17 @@ def build(name: str, fields: dict) -> Method:
 def baseline(name: str, config: ConfigDict) -> Method:
     """A baseline at the experiment's code length, seeing frames as config.baseline_view says, or vectors of media.
 
-    One that is the experiment's method with some parts left out, as DCMH is CMGCAH's, takes its other settings too.
+    One that is the experiment's method with some parts left out, as DCMH is CMGCAH's, takes its other settings too;
+    beside DSMHN, its backbone and its span of training.
     """
     cls, shared = method_class(name), {}
     if issubclass(cls, method_class(config.method)):
-        shared = {field: value for field, value in config.hyper.to_dict().items() if field != "ablation"}
+        own = inspect.get_annotations(cls)  # what makes it the baseline
+        shared = {field: value for field, value in config.hyper.to_dict().items() if field not in own}
+    elif "backbones" in config.hyper:  # what trains beside it sees the same pictures, as often, in the same batches
+        shared = {"backbone": config.hyper.backbones[0], "weights": config.hyper.weights[0]}
+        shared |= {"iterations": config.hyper.epochs, "batch": config.hyper.batch}
+        shared["learning_rate"] = config.hyper.learning_rate
     given = shared | {"bits": config.hyper.bits, "structure_features": config.baseline_view}
     if "modalities" in config:
         given |= {"column": "features", "media": tuple(config.modalities)}

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from jhash import cost, library, report, scan, train
-from jhash.config import baseline, is_paired, method_of
+from jhash import cost, library, metrics, report, scan, train
+from jhash.config import baseline, is_paired, method_names, method_of
 from jhash.curves import curve
 from jhash.data.dataset import Dataset, Task
 from jhash.data.load import complete, load_dataset
 from jhash.data.pairs import PAIRS, load_pairs
 from jhash.data.streams import Known, load_streams
+from jhash.data.validate import near
 from jhash.evaluate import encode, labels_of, require_labels, save_codes, save_preparation, score
 from jhash.journal import Journal
 from jhash.library import Library
@@ -60,6 +61,7 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
 
     Returns the rows of results.json. Raises InputError, Diverged, Stopped, OSError (disk full).
     """
+    _check_choices(config)
     method = method_of(config)
     if config.get("stages", "fold") != "fold" and not isinstance(method, scan.Method):
         raise InputError(f"config.stages: expected 'fold' for {config.method}, found {config.stages!r}")
@@ -70,9 +72,9 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     contenders = {config.method: method} | {name: baseline(name, config) for name in config.baselines}
     for name, contender in contenders.items():
         _check_reads(config, name, contender, dataset)
-        for stage in contender.stages(dataset.tables):
-            if stage.steps:
-                count(config.run.devices, stage.batch)
+        _check_stages(config, name, contender, dataset)
+    for preset in {preset for task in dataset.tasks for preset in task.presets or config.presets}:
+        metrics.protocol_of(metrics.Task(preset, config.ties))
     validation = Validation(method, dataset) if config.select == "validation" else None
     decided = config.to_dict()
     if decided["run"]["resident_gb"] < 0:
@@ -81,6 +83,8 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     with claimed(workdir, decided) as decided, Interrupt() as interrupt:
         config = ConfigDict(decided)
         save_preparation(workdir, dataset.normalisation, dataset.words)
+        for medium, backbone in getattr(method, "from_scratch", {}).items():
+            say(f"{medium}: {backbone} begins without pretrained weights and is trained from scratch")
         for seed in _seeds(config):
             for name, contender in contenders.items():
                 folder = workdir / f"seed-{seed}" / name
@@ -127,6 +131,31 @@ def _against(config) -> list[str]:
     """The baselines that others are compared with."""
     asked = (config.against,) if isinstance(config.against, str) else tuple(config.against)
     return [name for name in asked if name in config.baselines]
+
+
+def _check_choices(config) -> None:
+    """Raises InputError for a field of the experiment itself that says nothing it could."""
+    if config.seeds < 1:
+        raise InputError(f"config.seeds: expected at least 1, found {config.seeds}")
+    if config.select not in ("last", "validation"):
+        raise InputError(f"config.select: expected 'last' or 'validation', found {config.select!r}")
+    if config.select_every < 1:
+        raise InputError(f"config.select_every: expected at least 1, found {config.select_every}")
+    for name in [config.against] if isinstance(config.against, str) else config.against:
+        if name not in method_names():
+            known = ", ".join(method_names())
+            raise InputError(f"config.against: expected among {known}, found {name!r}{near(name, method_names())}")
+
+
+def _check_stages(config, name: str, method: Method, dataset: Dataset) -> None:
+    try:
+        for stage in method.stages(dataset.tables):
+            if stage.steps:
+                count(config.run.devices, stage.batch)
+    except InputError as error:
+        if name == config.method:
+            raise
+        raise InputError(f"config.baselines: {name} can't be trained here: {error}") from error
 
 
 def _check_reads(config, name: str, method: Method, dataset: Dataset) -> None:

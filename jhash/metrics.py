@@ -102,7 +102,7 @@ def evaluate_tasks(
         InputError: for codes other than ±1, labels other than 0/1, shapes that don't agree, an unknown preset, ties
             'expected' where the order of ties would change the divisor.
     """
-    protocols = [_protocol(task) for task in tasks]
+    protocols = [protocol_of(task) for task in tasks]
     query_codes, database_codes = _check_codes(query_codes, database_codes)
     _check_labels(query_codes, database_codes, query_labels, database_labels, self_rows)
     found = {}
@@ -138,7 +138,7 @@ def evaluate_vectors(
     distances, which real numbers hardly have; nor is there a ball of some radius.
     """
     task = Task(preset, **asked)
-    protocol = _protocol(task)
+    protocol = protocol_of(task)
     if protocol.ties not in ("stable", "shuffled"):
         raise InputError(f"ties of real vectors: expected 'stable' or 'shuffled', found {protocol.ties!r}.")
     if task.radii:
@@ -291,7 +291,8 @@ def _shuffle(items, labels, self_rows, seed):
 # ---- what the user gave
 
 
-def _protocol(task):
+def protocol_of(task: Task) -> measures.Protocol:
+    """The task's preset with what the task changes. Raises InputError for a task that can't be measured."""
     if task.preset not in measures.PRESETS:
         raise InputError(f"preset {task.preset!r}: expected one of {', '.join(measures.PRESETS)}.")
     changes = {} if task.ties is None else {"ties": task.ties}

@@ -76,7 +76,7 @@ class Stage:
     size: int  # rows in that table
     batch: int  # rows in a step
     steps: int  # 0 for a closed form: ITQ, LSH
-    pass_steps: int  # one pass = one compiled call = one possible checkpoint: an epoch, or an outer iteration
+    pass_steps: int  # an epoch, or an outer iteration; a compiled call does one, or a span of steps within it
     phases: tuple[int, ...] = ()  # steps of each phase of a pass, where optimisations alternate; (): there is one
 
     @property

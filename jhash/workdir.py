@@ -3,13 +3,15 @@
 import contextlib
 import fcntl
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jhash.types import InputError
 
-FREE = ("run", "seeds")  # differences that don't make it another experiment
+# differences that don't make it another experiment: how it runs, and what is scored beside it or by which protocol
+FREE = ("run", "seeds", "baselines", "against", "presets", "ties")
 
 
 class Busy(InputError):
@@ -30,11 +32,13 @@ def claimed(workdir: Path, config: dict) -> Iterator[dict]:
     Gives the config, with the residency that the folder was begun with: a resident and a streamed run differ in the
     last bits.
 
+    Where it is refused before anything was trained, what was new is taken away again.
+
     Raises:
         InputError: the folder can't be written, or holds another experiment or other files.
         Busy: it is in use.
     """
-    config = json.loads(json.dumps(config))
+    config, there = json.loads(json.dumps(config)), workdir.is_dir()
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = open(workdir / ".lock", "w")
@@ -46,14 +50,22 @@ def claimed(workdir: Path, config: dict) -> Iterator[dict]:
         except BlockingIOError as error:
             raise Busy(f"{workdir}: another process is at work in this folder") from error
         file = workdir / "config.json"
-        if file.is_file():
+        begun = file.is_file()
+        if begun:
             held = _read(file)
             _compare(workdir, config, held)
             config["run"]["resident_gb"] = held["run"]["resident_gb"]
         else:
             _check_empty(workdir)
         write_json(file, config)
-        yield config
+        try:
+            yield config
+        except InputError:
+            if not begun and not any(path.name in ("past", "checkpoints") for path in workdir.glob("seed-*/*/*/*")):
+                shutil.rmtree(workdir)
+                if there:
+                    workdir.mkdir()
+            raise
 
 
 def _check_empty(workdir: Path) -> None:

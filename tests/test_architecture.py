@@ -52,6 +52,7 @@ ALLOWED = {
             "evaluate",
             "journal",
             "library",
+            "metrics",
             "parallel",
             "pages",
             "report",

@@ -86,13 +86,25 @@ def test_lsh_agreement_follows_the_angle(tmp_path):
 
 @pytest.mark.parametrize("items, width", [(40, 6), (9, 30)])
 def test_pca_finds_the_leading_directions(items, width, monkeypatch):
-    monkeypatch.setattr(itq, "BLOCK", 4)
+    monkeypatch.setattr(itq, "BLOCK", 4 * width)
     features = np.random.default_rng(0).normal(size=(items, width)) * np.arange(1, width + 1)[None, :] + 3
     mean, axes = itq.pca(features, 5)
     np.testing.assert_allclose(mean, features.mean(axis=0), atol=1e-12)
     _, _, directions = np.linalg.svd(features - mean[None, :], full_matrices=False)
     np.testing.assert_allclose(np.abs(np.sum(axes * directions[:5].T, axis=0)), 1, atol=1e-9)
     np.testing.assert_allclose(axes.T @ axes, np.eye(5), atol=1e-9)
+
+
+@pytest.mark.parametrize("items, width", [(200, 90), (90, 200)])
+def test_pca_by_iteration_finds_the_same_directions(items, width, monkeypatch):
+    random = np.random.default_rng(0)
+    features = random.normal(size=(items, width)) @ np.diag(0.9 ** np.arange(width)) + 3
+    _, axes = itq.pca(features, 8)
+    monkeypatch.setattr(itq, "LARGEST", 80)
+    monkeypatch.setattr(itq, "BLOCK", 64 * width)
+    _, found = itq.pca(features, 8)
+    np.testing.assert_allclose(np.abs(np.sum(axes * found, axis=0)), 1, atol=1e-6)
+    np.testing.assert_allclose(found.T @ found, np.eye(8), atol=1e-9)
 
 
 def test_rotation_is_orthogonal_and_never_raises_the_quantisation_loss():

@@ -150,6 +150,8 @@ def test_pairs_of_one_class_each_are_told_from_those_of_several(several, single)
     method, tables = dsmhn.Method(**TINY), pairs(several=several)
     (stage,) = method.stages(tables)
     assert bool(method.prepare(stage, {}, tables, None, None)["single"]) is single
+    tables["pairs"].tables["image"].arrays["labels"][0] = 0
+    assert bool(method.prepare(stage, {}, tables, None, None)["single"]) is single  # the first is of no class
 
 
 # --- a step -------------------------------------------------------------------------------------------------------

@@ -1,11 +1,13 @@
 """Whole experiments on pairs from a user's own file: all four directions, the picture, trained models, refusals."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from jhash import evaluate, experiment, report
+from jhash.config import baseline as baseline_of
 from jhash.config import experiment as describe
 from jhash.data.load import complete
 from jhash.data.pairs import load_pairs
@@ -62,8 +64,12 @@ def pixels(file, tmp_path_factory):
 @pytest.fixture(scope="module")
 def vectors(file, tmp_path_factory):
     """The same of CMGCAH on vectors beside DCMH."""
-    work, named = tmp_path_factory.mktemp("vectors") / "w", {"arrays": (("image", "vectors"),), "normalise": "standard"}
-    return work, experiment.run(asked(file, "cmgcah", ("dcmh",), **named), work)
+    work = tmp_path_factory.mktemp("vectors") / "w"
+    return work, experiment.run(of_vectors(file), work)
+
+
+def of_vectors(file):
+    return asked(file, "cmgcah", ("dcmh",), arrays=(("image", "vectors"),), normalise="standard")
 
 
 def directions(rows, method):
@@ -202,6 +208,19 @@ REFUSED = {
     "a kind of pixels": (lambda file: asked(file, "dsmhn", pixels="center"), "data.pixels: expected one of none"),
     "a large batch": (of_pairs("cmgcah", modalities=("vectors", "text"), hyper={"batch": 64}), "there are only 48"),
     "pixels without a backbone": (of_pairs("cmgcah"), r"image has items \[6, 6, 3\]; expected one of"),
+    "a baseline that can't take the data": (
+        of_pairs("dsmhn", ("dcmh",), modalities=("text", "image"), hyper={"backbones": ("", "cnn_small")}),
+        r"config.baselines: dcmh can't be trained here: .* the second, image, to be vectors, found items \[6, 6, 3\]",
+    ),
+    "no seeds": (of_pairs("dsmhn", seeds=0), "config.seeds: expected at least 1, found 0"),
+    "a kind of selection": (of_pairs("dsmhn", select="best"), "config.select: expected 'last' or 'validation'"),
+    "a protocol": (of_pairs("dsmhn", presets=("map",)), "preset 'map': expected one of video, she, dcmh"),
+    "a rule for ties": (of_pairs("dsmhn", ties="foo"), "protocol field 'ties': expected one of .*, found 'foo'"),
+    "whom to compare with": (
+        of_pairs("dsmhn", against=("dcnh",)),
+        "config.against: expected among .*, found 'dcnh' .did",
+    ),
+    "weights of nothing": (of_pairs("dsmhn", hyper={"weights": ("no.npz", "")}), "no.npz: expected a backbone among"),
     "an unknown baseline": (of_pairs("dsmhn", ("itc",)), "found 'itc' .did you mean 'itq'"),
 }
 
@@ -212,6 +231,30 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(case, file, tmp
     with pytest.raises(InputError, match=words) as caught:
         experiment.run(config(file), tmp_path / "w")
     assert "\n" not in str(caught.value) and not (tmp_path / "w").exists()
+
+
+def test_a_folder_that_was_there_stays_when_its_experiment_is_refused(file, tmp_path):
+    with pytest.raises(InputError, match="expected a backbone among"):
+        experiment.run(of_pairs("dsmhn", hyper={"weights": ("no.npz", "")})(file), tmp_path)
+    assert tmp_path.is_dir() and not list(tmp_path.iterdir())
+
+
+def test_other_baselines_and_protocols_are_the_same_experiment(file, vectors, tmp_path):
+    work = tmp_path / "w"
+    shutil.copytree(vectors[0], work)
+    config = of_vectors(file)
+    config.update({"baselines": ("cca_itq",), "presets": ("trec", "dcmh")})
+    rows = experiment.run(config, work)
+    assert {(row["method"], row["preset"]) for row in rows} == {
+        (method, preset) for method in ("cmgcah", "cca_itq") for preset in ("trec", "dcmh")
+    }
+    trained = [row["value"] for row in vectors[1] if row["method"] == "cmgcah"]
+    assert [row["value"] for row in rows if (row["method"], row["preset"]) == ("cmgcah", "trec")] == trained
+
+
+def test_dcmh_beside_dsmhn_sees_the_same_pictures_as_often(file):
+    method = baseline_of("dcmh", asked(file, "dsmhn"))
+    assert (method.backbone, method.batch, method.iterations, method.position) == ("cnn_small", 16, 2, 0.0)
 
 
 def test_a_model_refuses_items_of_another_shape_and_media_it_has_not_seen(pixels):

@@ -82,6 +82,7 @@ class ImageFeatures(nn.Module):
     backbone: str = ""
     position: float = 0.01
     width: int = 512
+    heads: int = 8
     blocks: int = 1
     dtype: jnp.dtype = jnp.float32
 
@@ -92,7 +93,7 @@ class ImageFeatures(nn.Module):
             x = backbone(self.backbone, dtype=self.dtype)(items, train=False)
         x = nn.Dense(self.features, dtype=self.dtype, name="dense")(x).astype(jnp.float32)
         if self.position:
-            position = Position(self.features, self.width, blocks=self.blocks, dtype=self.dtype, name="position")
+            position = Position(self.features, self.width, self.heads, self.blocks, self.dtype, name="position")
             x = x + self.position * position(items)
         return x
 

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from jhash.features import structure_view
-from jhash.methods.itq import pca, rotate, rotation_start
+from jhash.methods.itq import pca, project, rotate, rotation_start
 from jhash.types import Array, Key, Past, Stage, Table, TrainState, Tree
 
 
@@ -74,7 +74,7 @@ class Method:
             mean, leading = pca(features, self.components)
             means.append(mean)
             axes.append(leading)
-            views.append((np.asarray(features, np.float64) - mean[None]) @ leading)
+            views.append(project(features, mean, leading))
         *directions, correlations = cca(*views, self.bits, ridge=self.ridge)
         directions = [one * correlations[None] for one in directions]
         projected = np.concatenate([view @ one for view, one in zip(views, directions, strict=True)])

@@ -56,7 +56,8 @@ class Method:
     generator_hidden: int = 4096
     critic_hidden: int = 256
     blocks: int = 1  # of the transformer, ...
-    width: int = 512  # ... which has 8 heads
+    width: int = 512
+    heads: int = 8
     position: float = 0.01  # λ, Eq 1
     fusion: str = "fixed"  # [image part, text part] on both sides, for the alignment is shared; 'printed': Eq 7's order
     # losses
@@ -86,23 +87,16 @@ class Method:
         if len(set(self.media)) != 2:
             raise InputError(f"config.modalities: expected two different media, found {self.media}")
         fields.check_choices(self, CHOICES)
-        sizes = (
-            "bits",
-            "features",
-            "text_hidden",
-            "generator_hidden",
-            "critic_hidden",
-            "blocks",
-            "batch",
-            "iterations",
-        )
-        fields.check_counts(self, *sizes)
+        fields.check_counts(self, "features", "text_hidden", "generator_hidden", "critic_hidden")
+        fields.check_counts(self, "blocks", "width", "heads", "bits", "batch", "iterations")
         fields.check_rates(self, "learning_rate")
         fields.check_numbers(self, "position", "alpha", "beta", "gamma", "delta", "final_rate")
-        if self.width < 8 or self.width % 8:
-            raise InputError(f"config.hyper.width: expected a multiple of 8, the number of heads, found {self.width}")
+        if self.width % self.heads:
+            raise InputError(f"config.hyper.width: expected a multiple of {self.heads} heads, found {self.width}")
         if self.weights and not self.backbone:
             raise InputError(f"config.hyper.weights: {self.weights!r} needs a backbone to go into, found ''")
+        if self.backbone == "resnet50" and not self.weights:
+            raise InputError("config.hyper.weights: expected a file for resnet50, whose statistics stay as given")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -113,6 +107,11 @@ class Method:
     def described(self) -> str | None:
         """How results name it."""
         return None if self.ablation == "none" else f"ablation {self.ablation}"
+
+    @property
+    def from_scratch(self) -> dict[str, str]:
+        """Medium -> its backbone, where that begins without pretrained weights."""
+        return {self.media[0]: self.backbone} if self.backbone and not self.weights else {}
 
     @property
     def generates(self) -> bool:
@@ -185,7 +184,7 @@ class Method:
         dtype = self.dtype
         position = 0.0 if self.ablation == "d" else self.position
         features = {
-            "image": ImageFeatures(self.features, self.backbone, position, self.width, self.blocks, dtype),
+            "image": ImageFeatures(self.features, self.backbone, position, self.width, self.heads, self.blocks, dtype),
             "text": Layers((self.text_hidden, self.features), dtype),
         }
         networks = {side: {"features": features[side]} for side in SIDES}

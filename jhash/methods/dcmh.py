@@ -14,3 +14,4 @@ class Method(cmgcah.Method):
     """Fields as in CMGCAH."""
 
     ablation: str = "a"
+    position: float = 0.0  # DCMH has no transformer

@@ -48,7 +48,7 @@ class Method:
     batch: int = 128
     epochs: int = 30
     learning_rate: float = 1e-3  # falls to 0 along a cosine
-    backbone_learning_rate: float | None = None  # None: as the rest
+    backbone_learning_rate: float | None = None  # of pretrained ones; None: as the rest
     weight_decay: float = 0.0
     dropout: float = 0.0
     augment: bool = False  # pictures and clips are mirrored and moved a little
@@ -90,6 +90,12 @@ class Method:
         """How results name it."""
         return self.inter
 
+    @property
+    def from_scratch(self) -> dict[str, str]:
+        """Medium -> its backbone, where that begins without pretrained weights."""
+        given = zip(self.media, self.backbones, self.weights, strict=True)
+        return {medium: backbone for medium, backbone, file in given if backbone and not file}
+
     # the span of training
 
     def stages(self, tables: Mapping[str, Table]) -> Sequence[Stage]:
@@ -113,13 +119,20 @@ class Method:
 
         if self.backbone_learning_rate is None:
             return falling(self.learning_rate)
-        rates = {"backbone": falling(self.backbone_learning_rate), "rest": falling(self.learning_rate)}
-        return optax.multi_transform(rates, _kinds)
+        rates = {"pretrained": falling(self.backbone_learning_rate), "rest": falling(self.learning_rate)}
+        return optax.multi_transform(rates, self._kinds)
+
+    def _kinds(self, params: Tree) -> Tree:
+        """'pretrained' for each leaf of a backbone with weights of its own, else 'rest'."""
+        given = [medium for medium, file in zip(self.media, self.weights, strict=True) if file]
+        flat = flax.traverse_util.flatten_dict(params)
+        kinds = {path: "pretrained" if path[0] in given and "backbone" in path else "rest" for path in flat}
+        return flax.traverse_util.unflatten_dict(kinds)
 
     def prepare(
         self, stage: Stage, past: Mapping[str, Past], tables: Mapping[str, Table], key: Key, scratch: Path
     ) -> Tree:
-        """Of 'weights' the files' arrays, 'image/params/conv1_1/kernel' each; then `single` [], one class an item.
+        """Of 'weights' the files' arrays, 'image/params/conv1_1/kernel' each; then `single` [], no item of two classes.
 
         Raises:
             InputError: a file of weights that is missing or isn't the backbone's.
@@ -134,7 +147,7 @@ class Method:
         table = tables[stage.table]
         blocks = np.array_split(np.arange(len(table)), max(1, len(table) // 65536))
         column = f"{self.media[0]}:labels"
-        return {"single": np.bool_(all((table.read(rows, [column])[column].sum(1) == 1).all() for rows in blocks))}
+        return {"single": np.bool_(all((table.read(rows, [column])[column].sum(1) <= 1).all() for rows in blocks))}
 
     # the steps
 
@@ -226,12 +239,6 @@ class Method:
         if modality in left.collections:
             variables["batch_stats"] = left.collections[modality]
         return self._stream(modality, None).apply(variables, inputs["features"])
-
-
-def _kinds(params: Tree) -> Tree:
-    """'backbone' or 'rest' for each leaf."""
-    flat = flax.traverse_util.flatten_dict(params)
-    return flax.traverse_util.unflatten_dict({path: "backbone" if "backbone" in path else "rest" for path in flat})
 
 
 def _replaced(variables: Tree, given: Mapping[str, Array], prefix: str) -> Tree:

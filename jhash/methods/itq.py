@@ -18,8 +18,9 @@ import scipy.linalg
 from jhash.features import structure_view
 from jhash.types import Array, InputError, Key, Past, Stage, Table, TrainState, Tree
 
-BLOCK = 4096  # rows of features taken to float64 at a time
-LARGEST = 16384  # the widest covariance, 2 GB
+BLOCK = 2**24  # numbers of features taken to float64 at a time, 128 MB
+LARGEST = 8192  # the widest covariance, half a GB
+ROUNDS = 8  # of subspace iteration, where a covariance would be wider
 
 
 def pca(features: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
@@ -27,34 +28,62 @@ def pca(features: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
 
     D is `components`, or as many directions as the features vary in where those are fewer. Features are read in blocks
     of rows and may be memory-mapped. Where there are fewer items than dimensions the eigenvectors come from the
-    products between items, [N, N], in place of the covariance.
+    products between items, [N, N], in place of the covariance; where there are many of both, from subspace iteration.
 
     Raises:
-        InputError: where the features don't vary at all, or both N and F are too large.
+        InputError: where the features don't vary at all.
     """
     chex.assert_rank(features, 2)
     items, width = features.shape
-    if min(items, width) > LARGEST:
-        raise InputError(f"ITQ: expected features at most {LARGEST} wide, found {width}: take the mean over frames.")
     mean = sum(block.sum(axis=0) for _, block in _blocks(features)) / items
     size = min(items, width)
     components = min(components, size)
-    products = np.zeros((size, size))
-    for rows, block in _blocks(features):
-        block -= mean[None, :]
-        if width <= items:
-            products += block.T @ block
-        else:
-            for others, other in _blocks(features):
-                products[rows, others] = block @ (other - mean[None, :]).T
-    variances, axes = scipy.linalg.eigh(products, subset_by_index=[size - components, size - 1])
+    if size > LARGEST:
+        variances, axes = _by_iteration(features, mean, components)
+    else:
+        products = _products(features, mean)
+        variances, axes = scipy.linalg.eigh(products, subset_by_index=[size - components, size - 1])
     if variances[-1] <= 0.0:
         raise InputError("ITQ: expected features that vary, found items that are all alike.")
     vary = variances > 1e-12 * variances[-1]
     variances, axes = variances[vary], axes[:, vary]
-    if width > items:
+    if len(axes) < width:
         axes = sum((block - mean[None, :]).T @ axes[rows] for rows, block in _blocks(features)) / np.sqrt(variances)
     return mean, axes[:, ::-1]
+
+
+def _products(features, mean):
+    """The covariance times N, [F, F], or where there are fewer items the products between them, [N, N]."""
+    items, width = features.shape
+    if width <= items:
+        return sum(block.T @ block for block in (block - mean[None, :] for _, block in _blocks(features)))
+    products = np.empty((items, items))
+    for rows, block in _blocks(features):
+        for others, other in _blocks(features):
+            products[rows, others] = (block - mean[None, :]) @ (other - mean[None, :]).T
+    return products
+
+
+def _by_iteration(features, mean, components):
+    """The leading eigenvalues [D] of the covariance times N, rising, and eigenvectors [F, D], without forming it.
+
+    Halko, Martinsson and Tropp 2011, "Finding structure with randomness": twice the directions are multiplied by it a
+    few times, and the exact eigenvectors are taken within what they span.
+    """
+    axes = np.random.default_rng(0).standard_normal((features.shape[1], 2 * components + 8))
+    for _ in range(ROUNDS):
+        axes, _ = np.linalg.qr(axes)
+        axes = sum(block.T @ (block @ axes) for block in (block - mean[None, :] for _, block in _blocks(features)))
+    axes, _ = np.linalg.qr(axes)
+    projected = [(block - mean[None, :]) @ axes for _, block in _blocks(features)]
+    variances, within = scipy.linalg.eigh(sum(part.T @ part for part in projected))
+    return variances[-components:], axes @ within[:, -components:]
+
+
+def project(features: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """(features - mean) times axes: [N, F], [F] and [F, D] -> [N, D] in float64, a block of rows at a time."""
+    chex.assert_rank([features, mean, axes], [2, 1, 2])
+    return np.concatenate([(block - mean[None, :]) @ axes for _, block in _blocks(features)])
 
 
 def rotate(projected: np.ndarray, rotation: np.ndarray, *, iterations: int) -> np.ndarray:
@@ -114,7 +143,7 @@ class Method:
         """`mean` [F] and `projection` [F, bits], PCA and rotation in one, both float32."""
         features = tables[stage.table].map(self._view, self.columns, scratch / "features.npy")
         mean, axes = pca(features, self.bits)
-        projected = np.concatenate([(block - mean[None, :]) @ axes for _, block in _blocks(features)])
+        projected = project(features, mean, axes)
         start = rotation_start(key, axes.shape[1], self.bits)
         projection = axes @ rotate(projected, start, iterations=self.iterations)
         return {"mean": mean.astype(np.float32), "projection": projection.astype(np.float32)}
@@ -138,6 +167,7 @@ class Method:
 
 
 def _blocks(features):
-    for start in range(0, len(features), BLOCK):
-        rows = slice(start, start + BLOCK)
+    size = max(1, BLOCK // features.shape[1])
+    for start in range(0, len(features), size):
+        rows = slice(start, start + size)
         yield rows, features[rows].astype(np.float64)
