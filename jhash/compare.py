@@ -17,7 +17,7 @@ from typing import Any
 
 from jhash import compare_page
 from jhash.command import exit_code
-from jhash.compared import Column, Contender, Line, columns, compare, contenders, read_folders
+from jhash.compared import Column, Contender, Line, columns, compare, contenders, doubts, read_folders
 from jhash.pages import html
 from jhash.types import InputError
 
@@ -42,7 +42,7 @@ def headline(column: Column, field: Sequence[Contender]) -> str:
     return f"{dataset}: {column.query} -> {column.database}; {column.title}; {number:,} queries"
 
 
-def table(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]]) -> str:
+def table(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]], doubtful: Sequence[str]) -> str:
     """Plain text, a block for each column."""
     blocks = []
     for column, lines in compared.items():
@@ -56,17 +56,20 @@ def table(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]])
             for row in rows
         ]
         blocks.append("\n".join([headline(column, field), *aligned]))
-    return "\n\n".join([*blocks, f"difference, won, lost: from {field[0].name}, which is beaten by those that won"])
+    legend = f"difference, won, lost: from {field[0].name}, which is beaten by those that won"
+    return "\n\n".join([*blocks, "\n".join([legend, *doubtful])])
 
 
-def document(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]]) -> dict[str, Any]:
+def document(
+    field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]], doubtful: Sequence[str]
+) -> dict[str, Any]:
     """What --json prints."""
     dataset = field[0].folder.found[0].row["dataset"]
     found = []
     for column, lines in compared.items():
         names = {"dataset": dataset, **column._asdict(), "queries": len(field[0].values[column])}
         found.append(names | {"lines": [_fields(line) for line in lines]})
-    return {"reference": field[0].name, "columns": found}
+    return {"reference": field[0].name, "columns": found, "doubts": list(doubtful)}
 
 
 def _fields(line: Line) -> dict[str, Any]:
@@ -80,7 +83,7 @@ def _fields(line: Line) -> dict[str, Any]:
     return names | found | {"p": line.p, "p_holm": line.p_holm}
 
 
-def page(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]]) -> str:
+def page(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]], doubtful: Sequence[str]) -> str:
     """The same as a page, with the curves that the folders hold."""
     tables = [
         html.table(HEADER, [cells(line) for line in lines], caption=headline(column, field))
@@ -92,7 +95,8 @@ def page(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]]) 
         "test, and beside it corrected for the comparisons of its table by Holm's procedure. Values of several seeds "
         "are averaged query by query."
     )
-    parts = [html.section("On the same queries", html.paragraph(legend), *tables)]
+    notes = map(html.note, doubtful)
+    parts = [html.section("On the same queries", html.paragraph(legend), *tables, *notes)]
     parts += compare_page.sections(field, compared)
     return html.document("Comparison", parts)
 
@@ -131,12 +135,13 @@ def _write(path: Path, text: str) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     ks = _numbers(options.k)
-    field = contenders(read_folders(options.workdirs))
+    folders = read_folders(options.workdirs)
+    field, doubtful = contenders(folders), doubts(folders)
     compared = {column: compare(field, column) for column in columns(field, options.metric, ks)}
     if options.output is not None:
-        _write(options.output, page(field, compared))
-    as_json = json.dumps(document(field, compared), indent=1, allow_nan=False) if options.json else ""
-    print(as_json or table(field, compared))
+        _write(options.output, page(field, compared, doubtful))
+    as_json = json.dumps(document(field, compared, doubtful), indent=1, allow_nan=False) if options.json else ""
+    print(as_json or table(field, compared, doubtful))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from jhash.types import InputError
 
 DRAWN = ("yfcc", *DRAWN_PAIRS)  # datasets whose queries are drawn by the seed
 DECIDING = ("fold", "queries", "split_array", "query_values", "split_column", "labels", "label_columns")
+FILES = ("dir", "file", "manifest", "train", "query", "database")  # fields of data that say where it lies
 GIVEN = ("query", "database")  # what `jhash.evaluate` calls the task of codes that it is given
 
 
@@ -71,8 +72,9 @@ class Line(NamedTuple):
 def read_folders(names: Sequence[str]) -> list[Folder]:
     """Opens workdirs of experiments or of `jhash.evaluate`, and refuses those that cannot be compared with the first.
 
-    Row i of the queries is taken to be the same item in all of them. Codes that `jhash.evaluate` was given are taken to
-    be of the one task of the first experiment that has as many queries and items.
+    Row i of the queries is taken to be the same item in all of them where the labels allow it. Codes that
+    `jhash.evaluate` was given are taken to be of the one task of the first experiment that has as many queries and
+    items.
 
     Raises:
         InputError: a folder that isn't one, or is named twice, or of another dataset, other queries, no common task.
@@ -162,6 +164,10 @@ def _check(first: Folder, other: Folder) -> None:
             sizes = [f"{len(counts[key]):,}" for counts in (counted, counted_there)]
             others = "" if sizes[0] != sizes[1] else " others"
             refuse(f"queries that count in {key[0]} -> {key[1]}, {key[2]}", sizes[0], sizes[1] + others)
+    relevant, relevant_there = _relevant(first), _relevant(other)
+    for task in common:
+        if None not in (relevant[task], relevant_there[task]) and relevant[task] != relevant_there[task]:
+            refuse(f"labels of {' -> '.join(task)}", "those of the same queries and items", "others")
 
 
 def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,6 +184,31 @@ def _said(pairs: Sequence[tuple[str, str]], between: str = " -> ") -> str:
 def _counted(folder: Folder) -> dict[tuple, np.ndarray]:
     """(query, database, preset, ties) -> rows of the queries that count."""
     return {_column(result.row)[:4]: result.queries for result in folder.found}
+
+
+def _relevant(folder: Folder) -> dict[tuple[str, str], int | None]:
+    """(query, database) -> the digest of what is relevant to what."""
+    return {_column(result.row)[:2]: result.relevance for result in folder.found}
+
+
+def doubts(folders: Sequence[Folder]) -> list[str]:
+    """A sentence for each folder whose queries and items may be others than the first's, though nothing says so."""
+    first = folders[0]
+    old = [folder.name for folder in folders if None in _relevant(folder).values()]
+    found = [
+        f"{name}: an earlier jhash kept no digest of labels: whether its queries and items are those of the others "
+        "could not be checked."
+        for name in old
+    ]
+    for folder in folders:
+        data, theirs = (one.config.get("data", {}) for one in (first, folder))
+        differing = [f"data.{field}" for field in FILES if data.get(field) != theirs.get(field)]
+        if first.config and folder.config and differing and not {first.name, folder.name} & set(old):
+            found.append(
+                f"{folder.name}: of other files than {first.name} ({', '.join(differing)}) with the same labels: its "
+                "queries and items are taken to be the same."
+            )
+    return found
 
 
 def _column(row: Mapping[str, Any]) -> Column:

@@ -305,8 +305,7 @@ def arrays_of(task: Task, coded, dataset: Dataset, earlier: Library | None) -> l
 
 def _rows(method: Method, name: str, task: Task, arrays, dataset: Dataset, config, seed: int) -> list[report.Result]:
     """One task by each of its protocols."""
-    queries, items = len(arrays[0]), len(arrays[1])
-    rows = []
+    queries, rows = len(arrays[0]), []
     for preset in task.presets or config.presets:
         rows += report.results(
             score(
@@ -322,6 +321,6 @@ def _rows(method: Method, name: str, task: Task, arrays, dataset: Dataset, confi
             database=task.names[1],
             bits=None if method.real else method.bits,
             seed=seed,
-            items=(queries, items),
+            labels=tuple(arrays[2:]),
         )
     return rows

@@ -118,7 +118,7 @@ def evaluate_arrays(
             database="database",
             bits=given.query.shape[1],
             seed=seed if scores[preset].ties == "shuffled" else None,
-            items=(len(given.query), len(given.database)),
+            labels=(given.query_labels, given.database_labels),
         )
     return Evaluation(found, scores, given, own)
 

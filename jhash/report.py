@@ -29,6 +29,7 @@ class Result(NamedTuple):
     row: dict
     values: np.ndarray
     queries: np.ndarray  # [S] the rows of the queries that count
+    relevance: int | None  # as `relevance` gives it; None where an earlier jhash wrote none
 
 
 def results(
@@ -41,14 +42,15 @@ def results(
     database: str,
     bits: int | None,
     seed: int | None,
-    items: tuple[int, int],
+    labels: tuple[np.ndarray, np.ndarray],
 ) -> list[Result]:
     """One row for each metric of the scores, with its interval over queries.
 
     Where no query counts, value and interval are null. `bits` is None for real vectors, `variant` where a method has
-    none. `query` and `database` name what was searched with and what was searched ('test', 'train'), `items` counts
-    both.
+    none. `query` and `database` name what was searched with and what was searched ('test', 'train'), `labels` are 0/1
+    of both, [Q, C] and [N, C].
     """
+    judged = relevance(*labels)
     names = {"dataset": dataset, "query": query, "database": database, "method": method, "variant": variant}
     names |= {"bits": bits, "preset": scores.preset, "ties": scores.ties}
     found = []
@@ -56,9 +58,23 @@ def results(
         mean, low, high = intervals.bootstrap(values) if len(values) else (None, None, None)
         interval = None if mean is None else [low, high]
         row = names | {"metric": metric, "k": k, "value": mean, "ci95": interval, "seed": seed}
-        row |= {"query_items": items[0], "database_items": items[1]}
-        found.append(Result(row, values, scores.queries))
+        row |= {"query_items": len(labels[0]), "database_items": len(labels[1])}
+        found.append(Result(row, values, scores.queries, judged))
     return found
+
+
+def relevance(query_labels: np.ndarray, database_labels: np.ndarray) -> int:
+    """A digest of what is relevant to what, by labels 0/1 [Q, C] and [N, C]: 64 bits of a SHA-256.
+
+    The order of classes makes no difference, nor does a class that one side alone has: two programs that number the
+    classes of the same items in their own ways agree.
+    """
+    sides = [np.packbits(np.asarray(labels) != 0, axis=0).T for labels in (query_labels, database_labels)]
+    shared = [
+        asks.tobytes() + answers.tobytes() for asks, answers in zip(*sides, strict=True) if asks.any() and answers.any()
+    ]
+    sizes = f"{len(query_labels)} {len(database_labels)} ".encode()
+    return int.from_bytes(hashlib.sha256(sizes + b"".join(sorted(shared))).digest()[:8], "big")
 
 
 def cell(row: Mapping) -> tuple:
@@ -95,8 +111,8 @@ def write_results(path: Path, found: Sequence[Result]) -> None:
     """Writes the rows as one JSON list and, beside it, per_query.npz: both whole, or what was there before stays.
 
     per_query.npz has the values [S] of row 3 under '3'. Rows that count the same queries share their row numbers:
-    `queries` [rows] says that those of row 3 are under 'queries_<queries[3]>'. `digest` is the SHA-256 of the
-    results.json that it belongs to.
+    `queries` [rows] says that those of row 3 are under 'queries_<queries[3]>'. `relevance` [rows] is what `relevance`
+    says of each row's labels, `digest` the SHA-256 of the results.json that it belongs to.
 
     Raises:
         ValueError: for NaN or infinity, which JSON has no word for: undefined values are null.
@@ -127,6 +143,7 @@ def _packed(found: Sequence[Result], text: bytes) -> bytes:
         queries = np.asarray(result.queries, np.int32)
         numbers.append(shared.setdefault(queries.tobytes(), len(shared)))
         arrays |= {str(number): np.asarray(result.values, np.float64), f"queries_{numbers[-1]}": queries}
+    arrays["relevance"] = np.array([result.relevance for result in found], np.uint64)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, queries=np.array(numbers, np.int32), **arrays)
     return buffer.getvalue()
@@ -173,7 +190,8 @@ def read_found(workdir: Path) -> list[Result]:
             if digest != hashlib.sha256(results.read_bytes()).hexdigest():
                 raise InputError(f"{file}: expected the values of {results.name}, found others: run it again.")
             queries = {number: held[f"queries_{number}"] for number in set(shared.tolist())}
-            found = [Result(row, held[str(i)], queries[shared[i]]) for i, row in enumerate(rows)]
+            judged = held["relevance"].tolist() if "relevance" in held.files else [None] * len(rows)
+            found = [Result(row, held[str(i)], queries[shared[i]], judged[i]) for i, row in enumerate(rows)]
     except (OSError, ValueError, KeyError, IndexError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{file}: expected the values of single queries, found a damaged file: {error}.") from error
     return found

@@ -55,7 +55,7 @@ def finished(workdir, config, dataset, methods, seeds=(0,), bits=16):
                         database=task.names[1],
                         bits=None if real else bits,
                         seed=seed,
-                        items=(len(arrays[0]), len(arrays[1])),
+                        labels=arrays[2:],
                     )
     report.write_results(workdir / "results.json", found)
     tasks = dict.fromkeys(methods, dataset.tasks)

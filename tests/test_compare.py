@@ -23,9 +23,15 @@ def values(seed, gain=0.0, size=QUERIES):
     return np.random.default_rng(seed).random(size) * 0.5 + gain
 
 
+def classes(size, number=3):
+    """Labels [size, number], a class each."""
+    return np.eye(number, dtype=np.uint8)[np.arange(size) % number]
+
+
 def results(method, by_metric, *, variant=None, bits=16, seed=0, preset="trec", **more):
     """Rows of a method: metric and cut-off -> values [S]."""
-    names = {"dataset": "clips", "query": "test", "database": "train", "items": (QUERIES, ITEMS)} | more
+    names = {"dataset": "clips", "query": "test", "database": "train"} | more
+    names.setdefault("labels", (classes(QUERIES), classes(ITEMS)))
     counted = names.pop("counted", np.arange(len(next(iter(by_metric.values())))))
     scores = Scores(preset, names.pop("ties", "stable"), counted, by_metric)
     return report.results(scores, method=method, variant=variant, bits=bits, seed=seed, **names)
@@ -140,11 +146,21 @@ def other(**more):
 REFUSED = {
     "dataset": (other(dataset="films"), "dataset: expected 'clips', as in A, found 'films'"),
     "task": (other(query="image"), "query and database: expected test -> train, as in A, found image -> train"),
-    "queries": (other(items=(31, ITEMS)), "query_items of test -> train: expected 30, as in A, found 31"),
-    "items": (other(items=(QUERIES, 99)), "database_items of test -> train: expected 100, as in A, found 99"),
+    "queries": (
+        other(labels=(classes(31), classes(ITEMS))),
+        "query_items of test -> train: expected 30, as in A, found 31",
+    ),
+    "items": (
+        other(labels=(classes(QUERIES), classes(99))),
+        "database_items of test -> train: expected 100, as in A, found 99",
+    ),
     "ties": (other(ties="expected"), "preset and ties: expected trec, stable, as in A, found trec, expected"),
     "preset": (other(preset="she"), "preset and ties: expected trec, stable, as in A, found she, stable"),
     "counted": (other(size=29), "queries that count in test -> train, trec: expected 30, as in A, found 29"),
+    "labels": (
+        other(labels=(classes(QUERIES)[::-1], classes(ITEMS))),
+        "labels of test -> train: expected those of the same queries and items, as in A, found others",
+    ),
     "others": (other(counted=np.arange(1, 31)), "expected 30, as in A, found 30 others"),
 }
 
@@ -186,6 +202,39 @@ def test_a_folder_twice_or_of_an_earlier_jhash_is_refused(two, capsys):
     assert "expected each folder once" in refused(capsys, two[0], f"{two[0]}/../a")
     (Path(two[1]) / "per_query.npz").unlink()
     assert "per_query.npz: expected the values of single queries, found no such file" in refused(capsys, *two)
+
+
+def test_runs_on_files_of_other_items_are_refused_and_on_other_features_of_the_same_are_not(trained, tmp_path, capsys):
+    others, features = ((tmp_path / name) for name in ("others", "features"))
+    for folder, labels in ((others, np.arange(60) // 2 % 3), (features, trained_runs.CLASSES)):
+        folder.mkdir()
+        trained_runs.clips(folder, seed=1, labels=labels)
+    capsys.readouterr()
+    assert "labels of test -> train: expected those of" in refused(capsys, trained[0], others / "clips")
+    assert compare.main([trained[0], str(features / "clips")]) == 0
+    assert f"of other files than {trained[0]} (data.train) with the same labels" in capsys.readouterr().out
+
+
+def forget(folder):
+    """As an earlier jhash wrote it."""
+    with np.load(folder / "per_query.npz", allow_pickle=False) as held:
+        arrays = {name: held[name] for name in held.files if name != "relevance"}
+    np.savez_compressed(folder / "per_query.npz", **arrays)
+
+
+def test_a_folder_without_a_digest_of_labels_is_compared_and_named(tmp_path, capsys):
+    folders = [
+        workdir(tmp_path / "a", other()),
+        workdir(tmp_path / "b", other(labels=(classes(QUERIES)[::-1], classes(ITEMS)))),
+    ]
+    forget(tmp_path / "b")
+    sentence = f"{folders[1]}: an earlier jhash kept no digest of labels"
+    page = drawn(folders, tmp_path / "page.html")
+    out = capsys.readouterr().out
+    assert sentence in page and sentence in out and f"{folders[0]}: an earlier" not in out
+    assert compare.main([*folders, "--json"]) == 0
+    (doubt,) = json.loads(capsys.readouterr().out)["doubts"]
+    assert doubt.startswith(sentence)
 
 
 def test_given_codes_that_fit_two_tasks_are_refused(tmp_path, capsys):

@@ -11,7 +11,13 @@ from jhash import report
 from jhash.metrics import Scores
 from jhash.types import InputError
 
-NAMES = {"variant": None, "dataset": "clips", "query": "test", "database": "train", "items": (40, 100)}
+NAMES = {
+    "variant": None,
+    "dataset": "clips",
+    "query": "test",
+    "database": "train",
+    "labels": (np.ones((40, 1)), np.ones((100, 1))),
+}
 
 
 def _scores(gain=0.0, queries=40, preset="video", k=5):
@@ -88,7 +94,40 @@ def test_rows_share_the_queries_that_they_count(tmp_path):
     report.write_results(tmp_path / "results.json", [*_results(), *_results("new"), *_results(queries=20)])
     with np.load(tmp_path / "per_query.npz", allow_pickle=False) as held:
         assert held["queries"].tolist() == [0, 0, 1]
-        assert sorted(held.files) == ["0", "1", "2", "digest", "queries", "queries_0", "queries_1"]
+        assert sorted(held.files) == ["0", "1", "2", "digest", "queries", "queries_0", "queries_1", "relevance"]
+
+
+def test_a_digest_of_labels_comes_back_and_is_none_of_an_earlier_file(tmp_path):
+    report.write_results(tmp_path / "results.json", _results())
+    assert [one.relevance for one in report.read_found(tmp_path)] == [report.relevance(*NAMES["labels"])]
+    with np.load(tmp_path / "per_query.npz", allow_pickle=False) as held:
+        arrays = {name: held[name] for name in held.files if name != "relevance"}
+    np.savez_compressed(tmp_path / "per_query.npz", **arrays)
+    assert [one.relevance for one in report.read_found(tmp_path)] == [None]
+
+
+def test_relevance_goes_by_who_shares_a_class_and_not_by_how_classes_are_numbered():
+    random = np.random.default_rng(0)
+    asks, answers = (random.random((9, 5)) < 0.5), (random.random((20, 5)) < 0.5)
+    found, order = report.relevance(asks, answers), [3, 1, 0, 4, 2]
+    alone = np.zeros((20, 1))  # a class that no item of the database has
+    assert report.relevance(asks[:, order].astype(np.uint8), answers[:, order].astype(float)) == found
+    assert report.relevance(np.c_[asks, np.ones(9)], np.c_[answers, alone]) == found
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda asks, answers: (asks[::-1], answers),
+        lambda asks, answers: (asks, answers[::-1]),
+        lambda asks, answers: (asks[:, ::-1], answers),
+        lambda asks, answers: (answers, asks),
+        lambda asks, answers: (np.r_[asks, np.zeros((1, 3), int)], answers),
+    ],
+)
+def test_other_queries_items_or_classes_are_other_relevance(harm):
+    asks, answers = np.eye(3, dtype=int)[[0, 1, 1, 2]], np.eye(3, dtype=int)[[0, 0, 1, 2, 0]]
+    assert report.relevance(*harm(asks, answers)) != report.relevance(asks, answers)
 
 
 def test_intervals_can_be_found_again(tmp_path):
@@ -102,7 +141,7 @@ def test_40_rows_of_fcvids_queries_stay_below_20_mb(tmp_path):
     values = np.random.default_rng(0).random((40, 45_600))  # no two alike: what compression helps least
     queries = np.arange(45_600)
     row = _results()[0].row | {"query_items": 45_600}
-    report.write_results(tmp_path / "results.json", [report.Result(row, one, queries) for one in values])
+    report.write_results(tmp_path / "results.json", [report.Result(row, one, queries, 0) for one in values])
     assert (tmp_path / "per_query.npz").stat().st_size < 20e6
     np.testing.assert_array_equal(report.read_found(tmp_path)[39].values, values[39])
 

@@ -8,14 +8,15 @@ from jhash.config import experiment as describe
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 200, 30)}
 KINDS = ("shoe", "hat", "bag", "coat")
+CLASSES = np.arange(60) % 3  # of clips
 PICTURES, QUERIES, SIDE = 48, 12, 12
 
 
-def clips(folder):
-    """A run of LSH, 16 bits, on 60 clips of 4 frames, 6 wide; (workdir, frames [60, 4, 6])."""
-    random = np.random.default_rng(0)
+def clips(folder, seed=0, labels=CLASSES):
+    """A run of LSH, 16 bits, on 60 clips of 4 frames, 6 wide, drawn by the seed; (workdir, frames [60, 4, 6])."""
+    random = np.random.default_rng(seed)
     frames = random.normal(size=(60, 4, 6)).astype(np.float32)
-    np.savez(folder / "clips.npz", frames=frames, labels=np.arange(60) % 3, fold=np.arange(60) // 12)
+    np.savez(folder / "clips.npz", frames=frames, labels=labels, fold=np.arange(60) // 12)
     config = describe("lsh", "files", train=str(folder / "clips.npz"), split_array="fold", query_values=(4,))
     config.data.normalise = "centre"
     config.hyper.bits, config.baselines, config.run.tensorboard = 16, ("cosine",), False

@@ -19,5 +19,6 @@ def untrained(config, folder):
             scores = Scores(preset, "stable", np.arange(20), {("map", k): random.random(20) for k in ks})
             names = {"method": name, "variant": None, "dataset": config.data.name}
             names |= {"query": f"{asks}test", "database": f"{answers}train"}
-            found += report.results(scores, **names, bits=config.hyper.bits, seed=config.seed, items=(20, 50))
+            names |= {"labels": (np.ones((20, 1)), np.ones((50, 1)))}
+            found += report.results(scores, **names, bits=config.hyper.bits, seed=config.seed)
     report.write_results(folder / "results.json", found)
