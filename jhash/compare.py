@@ -4,8 +4,9 @@
     python -m jhash.compare runs/dkph runs/mcmsh --metric map --k 5,20,all --output compare.html
 
 All methods are compared with the first folder's own: the difference of the means and its 95 % interval by the paired
-bootstrap, won or lost where that interval excludes 0; p by flipping the signs of the differences at random, and p
-corrected for the number of comparisons (Holm). Values of several seeds are averaged query by query first.
+bootstrap; p by flipping the signs of the differences at random, and p corrected for the number of comparisons (Holm):
+won or lost where that is below .05. Values of several seeds are averaged query by query first. A method that stands in
+several folders with the same settings and the same values counts once.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import Any
 
 from jhash import compare_page
 from jhash.command import exit_code
-from jhash.compared import Column, Contender, Line, columns, compare, contenders, doubts, read_folders
+from jhash.compared import LEVEL, Column, Contender, Line, columns, compare, contenders, distinct, doubts, read_folders
 from jhash.pages import html
 from jhash.types import InputError
 
@@ -28,11 +29,11 @@ def cells(line: Line) -> tuple[str, ...]:
     """A line of the table, as HEADER names its cells."""
     value, half = line.value.mean, (line.value.high - line.value.low) / 2
     words = (line.contender.name, f"{value:.4f}", f"{half:.4f}")
-    if line.comparison is None:
+    if line.difference is None:
         return (*words, "reference", "–", "–", "–", "–")
-    verdict, (mean, low, high) = line.comparison
+    mean, low, high = line.difference
     interval = f"{low:+.4f} to {high:+.4f}"
-    return (*words, verdict, f"{mean:+.4f}", interval, f"{line.p:.4f}", f"{line.p_holm:.4f}")
+    return (*words, line.verdict, f"{mean:+.4f}", interval, f"{line.p:.4f}", f"{line.p_holm:.4f}")
 
 
 def headline(column: Column, field: Sequence[Contender]) -> str:
@@ -42,7 +43,7 @@ def headline(column: Column, field: Sequence[Contender]) -> str:
     return f"{dataset}: {column.query} -> {column.database}; {column.title}; {number:,} queries"
 
 
-def table(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]], doubtful: Sequence[str]) -> str:
+def table(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]], remarks: Sequence[str]) -> str:
     """Plain text, a block for each column."""
     blocks = []
     for column, lines in compared.items():
@@ -56,12 +57,12 @@ def table(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]],
             for row in rows
         ]
         blocks.append("\n".join([headline(column, field), *aligned]))
-    legend = f"difference, won, lost: from {field[0].name}, which is beaten by those that won"
-    return "\n\n".join([*blocks, "\n".join([legend, *doubtful])])
+    legend = f"difference, won, lost: from {field[0].name}, which is beaten by those that won: by p, Holm below {LEVEL}"
+    return "\n\n".join([*blocks, "\n".join([legend, *remarks])])
 
 
 def document(
-    field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]], doubtful: Sequence[str]
+    field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]], remarks: Sequence[str]
 ) -> dict[str, Any]:
     """What --json prints."""
     dataset = field[0].folder.found[0].row["dataset"]
@@ -69,33 +70,33 @@ def document(
     for column, lines in compared.items():
         names = {"dataset": dataset, **column._asdict(), "queries": len(field[0].values[column])}
         found.append(names | {"lines": [_fields(line) for line in lines]})
-    return {"reference": field[0].name, "columns": found, "doubts": list(doubtful)}
+    return {"reference": field[0].name, "columns": found, "remarks": list(remarks)}
 
 
 def _fields(line: Line) -> dict[str, Any]:
-    one, value, compared = line.contender, line.value, line.comparison
+    one, value = line.contender, line.value
     names = {"name": one.name, "workdir": one.folder.name, "method": one.method, "variant": one.variant}
     names |= {"bits": one.bits, "seeds": list(one.seeds), "value": value.mean, "ci95": [value.low, value.high]}
-    if compared is None:
+    if line.difference is None:
         return names
-    low, high = compared.difference[1:]
-    found = {"difference": compared.difference.mean, "difference_ci95": [low, high], "verdict": compared.verdict}
+    mean, low, high = line.difference
+    found = {"difference": mean, "difference_ci95": [low, high], "verdict": line.verdict}
     return names | found | {"p": line.p, "p_holm": line.p_holm}
 
 
-def page(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]], doubtful: Sequence[str]) -> str:
+def page(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]], remarks: Sequence[str]) -> str:
     """The same as a page, with the curves that the folders hold."""
     tables = [
         html.table(HEADER, [cells(line) for line in lines], caption=headline(column, field))
         for column, lines in compared.items()
     ]
     legend = (
-        f"Differences are from {field[0].name}. Their intervals come from the paired bootstrap over queries; methods "
-        "that won beat it, those that lost are beaten: the interval excludes 0. p is that of the paired randomisation "
-        "test, and beside it corrected for the comparisons of its table by Holm's procedure. Values of several seeds "
-        "are averaged query by query."
+        f"Differences are from {field[0].name}. Their intervals come from the paired bootstrap over queries, each for "
+        "itself. p is that of the paired randomisation test, and beside it corrected for the comparisons of its table "
+        "by Holm's procedure: methods that won beat the reference, those that lost are beaten, by a corrected p below "
+        f"{LEVEL}. Values of several seeds are averaged query by query."
     )
-    notes = map(html.note, doubtful)
+    notes = map(html.note, remarks)
     parts = [html.section("On the same queries", html.paragraph(legend), *tables, *notes)]
     parts += compare_page.sections(field, compared)
     return html.document("Comparison", parts)
@@ -136,12 +137,16 @@ def _write(path: Path, text: str) -> None:
 def _run(options: argparse.Namespace) -> None:
     ks = _numbers(options.k)
     folders = read_folders(options.workdirs)
-    field, doubtful = contenders(folders), doubts(folders)
-    compared = {column: compare(field, column) for column in columns(field, options.metric, ks)}
+    whole = contenders(folders)
+    field, again = distinct(whole)
+    compared = {column: compare(field, column) for column in columns(whole, options.metric, ks)}
+    remarks = doubts(folders) + [
+        f"{one.name}: the same values, query by query, as {other.name}, and counted once." for one, other in again
+    ]
     if options.output is not None:
-        _write(options.output, page(field, compared, doubtful))
-    as_json = json.dumps(document(field, compared, doubtful), indent=1, allow_nan=False) if options.json else ""
-    print(as_json or table(field, compared, doubtful))
+        _write(options.output, page(field, compared, remarks))
+    as_json = json.dumps(document(field, compared, remarks), indent=1, allow_nan=False) if options.json else ""
+    print(as_json or table(field, compared, remarks))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from jhash.types import InputError
 DRAWN = ("yfcc", *DRAWN_PAIRS)  # datasets whose queries are drawn by the seed
 DECIDING = ("fold", "queries", "split_array", "query_values", "split_column", "labels", "label_columns")
 FILES = ("dir", "file", "manifest", "train", "query", "database")  # fields of data that say where it lies
+LEVEL = 0.05  # of the corrected p, below which a difference is one
 GIVEN = ("query", "database")  # what `jhash.evaluate` calls the task of codes that it is given
 
 
@@ -60,13 +61,20 @@ class Contender(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A contender in a column; the last three are None of the reference itself."""
+    """A contender in a column; all but the first two are None of the reference itself."""
 
     contender: Contender
     value: intervals.Interval
-    comparison: intervals.Comparison | None
+    difference: intervals.Interval | None  # from the reference, by the paired bootstrap
     p: float | None  # by sign flips
     p_holm: float | None  # the same, for all comparisons of the column
+
+    @property
+    def verdict(self) -> str | None:
+        """'won' or 'lost' where the corrected p is below LEVEL, else 'tied'."""
+        if self.difference is None:
+            return None
+        return "tied" if self.p_holm >= LEVEL else "won" if self.difference.mean > 0 else "lost"
 
 
 def read_folders(names: Sequence[str]) -> list[Folder]:
@@ -248,6 +256,37 @@ def _contender(method, variant, bits, folder: Folder, place: str, results: Seque
     return Contender(name, folder, method, variant, bits, seeds, values, means)
 
 
+def distinct(field: Sequence[Contender]) -> tuple[list[Contender], list[tuple[Contender, Contender]]]:
+    """The field with each of its methods once, and which of those left out is which of those kept.
+
+    A method that stands in two folders by the same settings and has the same value for each query is one comparison and
+    not two: what is corrected for their number would count it twice. A folder's own method is kept before a baseline.
+    """
+    kept: list[Contender] = []
+    again: list[tuple[Contender, Contender]] = []
+    for one in sorted(field, key=lambda one: not _is_own(one)):
+        there = next((other for other in kept if _same(one, other)), None)
+        if there is None:
+            kept.append(one)
+        else:
+            again.append((one, there))
+    return [one for one in field if any(one is other for other in kept)], again
+
+
+def _is_own(one: Contender) -> bool:
+    return one.method == one.folder.own
+
+
+def _same(one: Contender, other: Contender) -> bool:
+    """Whether the two are one method. The settings of a baseline are its name, its length and what it sees."""
+    if any(getattr(one, field) != getattr(other, field) for field in ("method", "variant", "bits", "seeds")):
+        return False
+    if _is_own(one) and _is_own(other) and one.folder.config.get("hyper") != other.folder.config.get("hyper"):
+        return False
+    both = one.values.keys() & other.values.keys()
+    return bool(both) and all(np.array_equal(one.values[column], other.values[column]) for column in both)
+
+
 def columns(field: Sequence[Contender], metric: str | None, ks: Sequence[int | None] | None) -> list[Column]:
     """The reference's columns that every folder has and in which a query counts, of the metrics asked for.
 
@@ -283,8 +322,8 @@ def compare(field: Sequence[Contender], column: Column) -> list[Line]:
     others = [one for one in field[1:] if column in one.means]
     ps = [intervals.sign_flip_test(one.values[column], reference) for one in others]
     for one, p, corrected in zip(others, ps, intervals.holm(ps).tolist(), strict=True):
-        comparison = intervals.compare(one.values[column], reference)
-        lines.append(Line(one, _interval(one, column), comparison, p, corrected))
+        difference = intervals.compare(one.values[column], reference).difference
+        lines.append(Line(one, _interval(one, column), difference, p, corrected))
     return lines
 
 
