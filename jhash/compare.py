@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jhash import compare_page
+from jhash import compare_page, compare_settings
 from jhash.command import exit_code
-from jhash.compared import LEVEL, Column, Contender, Line, columns, compare, contenders, distinct, doubts, read_folders
+from jhash.compare_folders import doubts, read_folders
+from jhash.compared import LEVEL, Column, Contender, Line, columns, compare, contenders, distinct
 from jhash.pages import html
 from jhash.types import InputError
 
@@ -57,7 +58,7 @@ def table(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]],
             for row in rows
         ]
         blocks.append("\n".join([headline(column, field), *aligned]))
-    legend = f"difference, won, lost: from {field[0].name}, which is beaten by those that won: by p, Holm below {LEVEL}"
+    legend = f"difference, won, lost: from {field[0].name}, which is beaten by those that won; tied: p, Holm is not below {LEVEL}"
     return "\n\n".join([*blocks, "\n".join([legend, *remarks])])
 
 
@@ -87,7 +88,9 @@ def _fields(line: Line) -> dict[str, Any]:
 def page(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]], remarks: Sequence[str]) -> str:
     """The same as a page, with the curves that the folders hold."""
     tables = [
-        html.table(HEADER, [cells(line) for line in lines], caption=headline(column, field))
+        html.table(
+            HEADER, [(line.contender.short, *cells(line)[1:]) for line in lines], caption=headline(column, field)
+        )
         for column, lines in compared.items()
     ]
     legend = (
@@ -98,7 +101,7 @@ def page(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]], 
     )
     notes = map(html.note, remarks)
     parts = [html.section("On the same queries", html.paragraph(legend), *tables, *notes)]
-    parts += compare_page.sections(field, compared)
+    parts += [compare_settings.section(field), *compare_page.sections(field, compared)]
     return html.document("Comparison", parts)
 
 

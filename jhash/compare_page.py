@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jhash.compared import Column, Contender, Folder, Line
+from jhash import compare_settings
+from jhash.compare_folders import Folder
+from jhash.compared import Column, Contender, Line
 from jhash.curves import curve
 from jhash.data.load import open_parts
 from jhash.data.splits import fold_rows
@@ -42,7 +44,7 @@ def at_cutoffs(field: Sequence[Contender], compared: Mapping[Column, Sequence[Li
             if len(points) > 1:
                 ks = sorted(points)
                 mean, low, high = np.array([points[k] for k in ks]).T
-                series.append(charts.Line(one.name, ks, mean, (low, high)))
+                series.append(charts.Line(one.short, ks, mean, (low, high)))
         title = f"{way[0]} → {way[1]}, {way[2]}, {way[3]}"
         parts.append(_chart(charts.lines(title, "k", "mAP@k", series), "The band is the 95 % interval over queries."))
     return parts
@@ -59,9 +61,10 @@ def precision_recall(field: Sequence[Contender], compared: Mapping[Column, Seque
     """A chart for each task: from curves.json, else from the codes of the first seed, where the labels are at hand."""
     stored = {one.folder.name: _stored(one.folder) for one in field}
     labels: dict[str, tuple | str] = {}
-    parts, missing = [], {}
+    parts: list[str] = []
+    missing: dict[tuple[str, str], list[str]] = {}
     for task in dict.fromkeys(column[:2] for column in compared):
-        series = []
+        series, title = [], f"{task[0]} → {task[1]}"
         for one in field:
             points = _of_stored(stored[one.folder.name], one, task)
             if points is None:
@@ -69,14 +72,13 @@ def precision_recall(field: Sequence[Contender], compared: Mapping[Column, Seque
                     labels[one.folder.name] = _labels(one.folder)
                 points = _of_codes(one, labels[one.folder.name])
             if isinstance(points, str):
-                missing[f"{one.name}: {points}"] = None
+                missing.setdefault((one.name, points), []).append(title)
             else:
-                series.append(charts.Line(one.name, *points))
-        title = f"{task[0]} → {task[1]}"
+                series.append(charts.Line(one.short, *points))
         caption = "By rank, the mean over queries and over all orders of equal distances."
         parts.append(_chart(charts.lines(title, "recall", "precision", series), caption))
     if any(parts):
-        parts += [html.note(f"No curve of {sentence}.") for sentence in missing]
+        parts += [html.note(f"No curve of {name} for {', '.join(ts)}: {why}.") for (name, why), ts in missing.items()]
     return parts
 
 
@@ -105,7 +107,7 @@ def _labels(folder: Folder) -> tuple[np.ndarray, np.ndarray, np.ndarray | None] 
     Other runs wrote curves.json themselves.
     """
     if not folder.config or "modalities" in folder.config:
-        return "there is no curves.json with this task"
+        return "curves.json has none" if (folder.path / "curves.json").is_file() else "there is no curves.json"
     data, seed = folder.config["data"], folder.config["seed"]
     try:
         opened = open_parts(data, seed)
@@ -168,11 +170,12 @@ def against_bits(field: Sequence[Contender], compared: Mapping[Column, Sequence[
 def learning(field: Sequence[Contender]) -> list[str]:
     """A chart for each method and stage of metrics.jsonl: the loss at each step, the mean over seeds, by folder."""
     found: dict[tuple[str, str, str], dict[str, dict[int, list[float]]]] = {}
+    whose = {one.short: one for one in field}
     for one in field:
         for point in _points(one):
             for value in ("loss", "validation"):
                 if charts.is_number(point.get(value)):
-                    steps = found.setdefault((one.method, point["stage"], value), {}).setdefault(one.name, {})
+                    steps = found.setdefault((one.method, point["stage"], value), {}).setdefault(one.short, {})
                     steps.setdefault(point["step"], []).append(point[value])
     parts = []
     for (method, stage, value), by_name in found.items():
@@ -181,7 +184,8 @@ def learning(field: Sequence[Contender]) -> list[str]:
             kept = sorted(steps)[:: -(-len(steps) // SMOOTHED)]
             series.append(charts.Line(name, kept, [np.mean(steps[step]) for step in kept]))
         title = f"{method}, {stage}: {value}"
-        parts.append(_chart(charts.lines(title, "step", value, series, zero=False), ""))
+        note = compare_settings.unlike_losses([whose[name] for name in by_name]) if value == "loss" else ""
+        parts.append(_chart(charts.lines(title, "step", value, series, zero=False), note))
     return parts
 
 

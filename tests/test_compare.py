@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import page_reader
 import pytest
 import trained_runs
 
-from jhash import compare, compared, given, intervals, report
+from jhash import compare, compare_folders, compared, given, intervals, report
 from jhash.compared import Column
 from jhash.metrics import Scores
 
@@ -57,7 +58,7 @@ def two(tmp_path):
 
 
 def field_of(folders):
-    return compared.contenders(compared.read_folders(folders))
+    return compared.contenders(compare_folders.read_folders(folders))
 
 
 def refused(capsys, *arguments):
@@ -345,7 +346,7 @@ def test_a_page_escapes_names(two, tmp_path, capsys):
     odd = workdir(tmp_path / "c", results("<b>", {("map", None): values(4)}))
     assert compare.main([*two, odd, "--output", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
-    assert "<b>" not in page and "&lt;b&gt;, 16 bits, c" in page
+    assert "<b>" not in page and "3: &lt;b&gt;, 16 bits" in page
 
 
 def drawn(folders, path, *more):
@@ -362,7 +363,7 @@ def test_a_page_draws_cutoffs_bits_and_learning(tmp_path, capsys):
         lines = [json.dumps(point) for point in points] + ['{"seed": 0, "meth']  # torn by a kill
         (tmp_path / name / "metrics.jsonl").write_text("\n".join(lines))
     page = drawn(folders, tmp_path / "page.html")
-    for words in ("mAP@k", "mAP against bits", "Learning", "m, train: loss", "m, 64 bits, b"):
+    for words in ("mAP@k", "mAP against bits", "Learning", "m, train: loss", "2: m, 64 bits"):
         assert words in page
     alone = drawn(folders[:1], tmp_path / "alone.html")
     assert "mAP against bits" not in alone and "Learning" in alone
@@ -375,8 +376,57 @@ def test_curves_are_those_of_the_folders(tmp_path, capsys):
     (tmp_path / "b" / "curves.json").write_text("[{")
     page = drawn(folders, tmp_path / "page.html")
     assert "Precision and recall" in page
-    assert "No curve of m, 16 bits, b: there is no curves.json, and the labels aren&#x27;t at hand" in page
+    reason = "there is no curves.json, and the labels aren&#x27;t at hand"
+    assert f"No curve of m, 16 bits, b for test → train: {reason}" in page
     assert "No curve of m, 16 bits, a" not in page
+
+
+def test_a_curve_that_is_missing_is_missing_in_a_task_that_is_named(tmp_path, capsys):
+    tasks, folders = [("image test", "text train"), ("text test", "image train"), ("text test", "text train")], []
+    for seed, name in enumerate("ab"):
+        found = [
+            one
+            for query, database in tasks
+            for one in results("m", {("map", None): values(seed)}, query=query, database=database)
+        ]
+        folders.append(workdir(tmp_path / name, found))
+        file = tmp_path / name / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"modalities": ["image", "text"]}))
+    points = {"method": "m", "query": "image test", "database": "text train", "recall": [0.1, 1], "precision": [1, 0.2]}
+    (tmp_path / "a" / "curves.json").write_text(json.dumps([points]))
+    page = drawn(folders, tmp_path / "page.html")
+    lacking = "text test → image train, text test → text train"
+    assert f"No curve of m, 16 bits, a for {lacking}: curves.json has none." in page
+    assert f"No curve of m, 16 bits, b for image test → text train, {lacking}: there is no curves.json." in page
+
+
+def two_runs(tmp_path, *hypers):
+    """Folders of runs of one method and length by these settings, each with a point of a learning curve."""
+    folders = []
+    for seed, hyper in enumerate(hypers):
+        folder = tmp_path / f"a-folder-with-a-long-name-of-its-own-{seed}"
+        folders.append(workdir(folder, results("m", {("map", k): values(seed) for k in (5, 10)}, variant="triplet")))
+        held = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(held | {"hyper": hyper, "run": {"devices": seed}}))
+        point = {"seed": 0, "method": "m", "stage": "train", "step": 1, "loss": 1.0}
+        (folder / "metrics.jsonl").write_text(json.dumps(point))
+    return folders
+
+
+def test_runs_have_numbers_and_the_settings_that_differ_stand_below_the_tables(tmp_path, capsys):
+    folders = two_runs(tmp_path, {"margin": 0.5, "width": 8}, {"margin": 0.25, "width": 8, "lr": 0.1})
+    read = page_reader.Page(drawn(folders, tmp_path / "page.html"))
+    place = read.cells.index("run")
+    assert read.cells[place : place + 9] == ["run", "1", "2", "folder", *folders, "hyper.margin", "0.5", "0.25"]
+    assert read.cells[-3:] == ["hyper.lr", "–", "0.1"]
+    assert not {"hyper.width", "run.devices"} & set(read.cells)
+    assert read.words.count("1: m (triplet), 16 bits") == read.words.count("2: m (triplet), 16 bits") == 3
+
+
+@pytest.mark.parametrize("margin", [0.5, 0.25])
+def test_losses_by_other_settings_are_called_other_losses(tmp_path, capsys, margin):
+    page = drawn(two_runs(tmp_path, {"margin": 0.5}, {"margin": margin}), tmp_path / "page.html")
+    assert ("The runs differ in hyper.margin. Where that makes another loss" in page) == (margin != 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -402,7 +452,7 @@ def test_a_run_and_the_same_codes_elsewhere_tie(trained, capsys):
 
 def test_curves_of_a_run_on_clips_come_from_its_codes(trained, tmp_path, capsys):
     page = drawn(trained, tmp_path / "page.html")
-    assert "No curve of cosine, real, clips: it has vectors and no codes." in page
+    assert "No curve of cosine, real, clips for test → train: it has vectors and no codes." in page
     assert "No curve of lsh" not in page and "No curve of theirs" not in page
     moved = Path(trained[0]).parent / "clips.npz"
     moved.rename(moved.with_suffix(".away"))
@@ -410,7 +460,8 @@ def test_curves_of_a_run_on_clips_come_from_its_codes(trained, tmp_path, capsys)
         page = drawn(trained, tmp_path / "page.html")
     finally:
         moved.with_suffix(".away").rename(moved)
-    assert "No curve of lsh, 16 bits, clips: there is no curves.json, and the labels aren&#x27;t at hand" in page
+    reason = "there is no curves.json, and the labels aren&#x27;t at hand"
+    assert f"No curve of lsh, 16 bits, clips for test → train: {reason}" in page
 
 
 def test_the_command_runs_from_another_folder(two, tmp_path):

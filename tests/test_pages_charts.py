@@ -86,6 +86,13 @@ def test_thirty_lines_differ_without_their_colours():
     assert len({line.get("stroke-dasharray") for line in drawn[:5]}) == 5
 
 
+def test_a_long_name_stands_in_the_legend_in_several_lines_and_whole():
+    name = "a method (of several variants), 64 bits, and a folder of many words that tell it from another one"
+    root = read(charts.lines("t", "x", "y", [Line("short", [1, 2], [1, 2]), Line(name, [1, 2], [2, 1])]))
+    below = texts(root)[texts(root).index("short") + 1 :]
+    assert " ".join(below) == name and len(below) > 1
+
+
 def test_few_points_have_markers_and_many_have_none():
     few, many = (charts.lines("t", "x", "y", [Line("a", range(n), range(n))]) for n in (5, 50))
     assert few.count("<path") > many.count("<path")

@@ -104,7 +104,7 @@ _CROSS += [(-a, -b) for a, b in _CROSS]
 
 
 def legend(names: Sequence[str], samples: Sequence[str], top: float, sample: float) -> tuple[list[str], float]:
-    """Names beside samples, as many a line as fit, and where the picture may go on below them.
+    """Names beside samples, as many a line as fit, long ones in several, and where the picture may go on below them.
 
     Args:
         names: of the series.
@@ -114,12 +114,13 @@ def legend(names: Sequence[str], samples: Sequence[str], top: float, sample: flo
     """
     parts, x, y = [], 4.0, top + LINE
     for name, drawn in zip(names, samples, strict=True):
-        words = shortened(name, WIDTH - 16 - sample)
-        width = sample + 6 + width_of(words) + 12
+        lines = wrapped(name, WIDTH - 16 - sample) or [""]
+        width = sample + 6 + max(map(width_of, lines)) + 12
         if x > 4 and x + width > WIDTH:
             x, y = 4.0, y + LINE + 2
-        parts.append(f'<g transform="translate({x:.1f} {y - 5:.1f})">{drawn}</g>' + text(x + sample + 6, y, words))
-        x += width
+        parts.append(f'<g transform="translate({x:.1f} {y - 5:.1f})">{drawn}</g>')
+        parts += [text(x + sample + 6, y + LINE * i, line) for i, line in enumerate(lines)]
+        x, y = x + width, y + LINE * (len(lines) - 1)
     return parts, y + 8
 
 
