@@ -58,7 +58,9 @@ def table(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]],
             for row in rows
         ]
         blocks.append("\n".join([headline(column, field), *aligned]))
-    legend = f"difference, won, lost: from {field[0].name}, which is beaten by those that won; tied: p, Holm is not below {LEVEL}"
+    legend = (
+        f"difference, won, lost: from {field[0].name}, which is beaten by those that won; tied: p, Holm from {LEVEL} up"
+    )
     return "\n\n".join([*blocks, "\n".join([legend, *remarks])])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from page_reader import Page
 
-from jhash.pages import bits, embedding
+from jhash.pages import bits, charts, embedding
 from jhash.types import InputError
 
 
@@ -97,6 +97,30 @@ def test_codes_that_never_change_have_a_picture():
     text = bits.pictures("test", np.ones((5, 20), np.int8))
     Page(text)
     assert "no two bits that change" in text and "nan" not in text.lower()
+
+
+def test_the_sign_of_a_correlation_is_told_by_its_place_and_its_size_by_one_colour():
+    found = bits.use(CODES)
+    pixels = bits.triangles(found)
+    side = len(pixels) // 4
+    shade = {(i, j): tuple(pixels[i * side + side // 2, j * side + side // 2]) for i in range(4) for j in range(4)}
+    pale = tuple(charts.shade(0.0, 0.0, 1.0))
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        value = found.correlation[i, j]
+        place, other = ((i, j), (j, i)) if value > 0 else ((j, i), (i, j))
+        assert shade[place] == tuple(charts.shade(abs(value), 0.0, 1.0)) and shade[other] == pale
+
+
+def test_a_bit_that_never_changes_is_hatched():
+    pixels = bits.triangles(bits.use(CODES))
+    side = len(pixels) // 4
+    assert {tuple(one) for one in pixels[3 * side :].reshape(-1, 3)} == {(255, 255, 255), (86, 86, 86)}
+    assert (pixels[3 * side :] == pixels[:, 3 * side :].swapaxes(0, 1)).all()
+
+
+def test_a_picture_of_correlations_has_a_scale():
+    words = Page(bits.pictures("test", groups()[0])).words
+    assert {"r > 0", "r < 0", "|r|", ".000", ".250", ".500", ".750", "1"} <= set(words)
 
 
 def test_few_bits_carry_their_correlations_and_many_are_a_picture():

@@ -8,6 +8,7 @@ import numpy as np
 from jhash.pages import charts, html, shown, svg
 
 NUMBERED = 16  # bits, up to which a cell carries its number
+PIXELS = 512  # of a picture of more, about
 
 
 class Use(NamedTuple):
@@ -63,10 +64,12 @@ def pictures(name: str, codes: np.ndarray) -> str:
 
 
 def _legend(bits: int) -> str:
-    words = (
-        "Blue: two bits are alike; orange: they are opposed; pale: neither; an empty cell: a bit that never changes."
+    if bits <= NUMBERED:
+        return "Above 0 two bits are alike, below 0 opposed; an empty cell: a bit that never changes."
+    return (
+        "Rows and columns are bits, in their order. Above the diagonal stands how alike two of them are, where r > 0, "
+        "below it how opposed, where r < 0: the darker, the larger |r|. Hatched: a bit that never changes."
     )
-    return words if bits <= NUMBERED else words + " Row and column are bits, in their order."
 
 
 def _correlation(name: str, found: Use) -> str:
@@ -76,9 +79,31 @@ def _correlation(name: str, found: Use) -> str:
         np.fill_diagonal(values, np.nan)
         bits = [str(number) for number in range(1, len(values) + 1)]
         return charts.heat(title, "bit", "bit", bits, bits, values) or html.note("No two bits change.")
-    pixels = np.full((*values.shape, 3), 255, np.uint8)
-    for place in np.argwhere(np.isfinite(values)):
-        pixels[tuple(place)] = charts.shade(values[tuple(place)], -1.0, 1.0)
-    lines, _ = svg.head(title)
-    heading = svg.sheet(title, svg.FONT + 2 + svg.LINE * len(lines) - 8, lines)
-    return heading + shown.image(shown.png(pixels), title, "pixels")
+    parts, top = svg.head(title)
+    side, left = svg.WIDTH - 16, 8
+    bottom = top + 6 + side
+    parts.append(svg.text(left + side, top, "r > 0", "end", soft=True))
+    place = f'x="{left}" y="{top + 6}" width="{side}" height="{side}"'
+    parts.append(f'<image {place} style="image-rendering:pixelated" href="{shown.png(triangles(found))}"/>')
+    parts.append(f'<path class="axis" stroke="#565656" d="M{left} {top + 6}L{left + side} {bottom}"/>')
+    parts.append(svg.text(left, bottom + svg.LINE, "r < 0", soft=True))
+    parts.append(svg.text(left + side - 5 * 46 - 6, bottom + 30, "|r|", "end"))
+    for number in range(5):
+        x = left + side + 46 * (number - 5)
+        parts.append(charts.numbered(number / 4, 0.0, 1.0, x, bottom + 8, 46))
+    return svg.sheet(title, bottom + 46, parts)
+
+
+def triangles(found: Use) -> np.ndarray:
+    """Pixels [S, S, 3] of |r|, where r > 0 above the diagonal, where r < 0 below it; what isn't known is hatched."""
+    values = found.correlation
+    size = max(1, PIXELS // len(values))
+    above = np.triu(np.ones_like(values), 1) - np.tril(np.ones_like(values), -1)
+    strength = np.clip(np.nan_to_num(values) * above, 0.0, 1.0)
+    shades = np.array([charts.shade(value, 0.0, 1.0) for value in strength.ravel()], np.uint8)
+    pixels = shades.reshape(*values.shape, 3).repeat(size, axis=0).repeat(size, axis=1)
+    unknown = np.isnan(values).repeat(size, axis=0).repeat(size, axis=1)
+    stripes = np.add.outer(np.arange(len(pixels)), np.arange(len(pixels))) % 8 < 2
+    pixels[unknown] = 255
+    pixels[unknown & stripes] = 86
+    return pixels

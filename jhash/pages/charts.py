@@ -1,7 +1,7 @@
 """Charts as SVG, without a drawing library: lines, bars, heat maps and points.
 
 Nothing is told apart by colour alone: lines have dashes and markers, bars and cells carry their names and numbers,
-points have shapes.
+points have shapes, solid and hollow.
 """
 
 import math
@@ -15,12 +15,14 @@ from jhash.pages import svg
 from jhash.pages.svg import FONT, LINE, WIDTH
 
 FEW = 12  # points of a line, up to which each has a marker
+MARKERS = 5  # of a line of more points
+LARGEST = 1e300  # a number that is drawn
 CLASSES = 20  # of a scatter plot that have a colour and a shape of their own
 PLOT = 200  # the height of the lines' field
 
 
 class Line(NamedTuple):
-    """A line: x and y [P], and a band (low, high), [P] each, or None. Points that are not finite are left out."""
+    """A line: x and y [P], and a band (low, high), [P] each, or None. Points beyond LARGEST or NaN are left out."""
 
     name: str
     x: Sequence[float]
@@ -81,7 +83,6 @@ def lines(title: str, below: str, beside: str, series: Sequence[Line], *, log: b
     parts += [svg.text(tick, bottom + LINE, name, "middle") for tick, name in zip(x(across), words, strict=True)]
     parts.append(f'<path class="axis" stroke="#565656" d="M{left:.1f} {bottom:.1f}H{right:.1f}"/>')
     parts.append(svg.text((left + right) / 2, bottom + 2 * LINE, below, "middle", soft=True))
-    few = max(len(line.x) for line in kept) <= FEW
     for number, line in enumerate(kept):
         if line.band is not None:
             low, high = (list(zip(x(line.x), y(edge), strict=True)) for edge in line.band)
@@ -90,11 +91,9 @@ def lines(title: str, below: str, beside: str, series: Sequence[Line], *, log: b
         points = list(zip(x(line.x), y(line.y), strict=True))
         dashes = f'stroke-width="2" stroke-dasharray="{svg.DASHES[number % len(svg.DASHES)]}"'
         parts.append(f'<polyline {svg.stroke(number)} {dashes} points="{_points(points)}"/>')
-        if few or len(points) == 1:
-            parts.append(
-                f'<path {svg.fill(number)} d="{"".join(svg.outline(number, *point, 4) for point in points)}"/>'
-            )
-    samples = [_sample(number, few or len(line.x) == 1) for number, line in enumerate(kept)]
+        marked = [points[place] for place in _marked(x(line.x), number)]
+        parts.append(f'<path {svg.fill(number)} d="{"".join(svg.outline(number, *point, 4) for point in marked)}"/>')
+    samples = [_sample(number) for number in range(len(kept))]
     found, end = svg.legend([line.name for line in kept], samples, bottom + 2 * LINE + 6, 34)
     return svg.sheet(title, end, parts + found)
 
@@ -102,7 +101,7 @@ def lines(title: str, below: str, beside: str, series: Sequence[Line], *, log: b
 def _finite(line: Line, log: bool) -> Line:
     columns = [np.asarray(values, float) for values in (line.x, line.y, *(line.band or ()))]
     chex.assert_equal_shape(columns)
-    good = np.isfinite(columns).all(axis=0) & ((columns[0] > 0) | (not log))
+    good = (np.abs(columns) < LARGEST).all(axis=0) & ((columns[0] > 0) | (not log))
     columns = [values[good] for values in columns]
     return Line(line.name, columns[0], columns[1], tuple(columns[2:]) or None)
 
@@ -121,9 +120,18 @@ def _points(points) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
-def _sample(number: int, marked: bool) -> str:
+def _marked(x: np.ndarray, number: int) -> list[int]:
+    """Which points of a line at x [P] have a marker: all where they are few, else some, other ones on each line."""
+    if len(x) <= FEW:
+        return list(range(len(x)))
+    shares = (np.arange(MARKERS) + (0.5 + 0.382 * number) % 1) / MARKERS
+    at = x.min() + np.ptp(x) * shares
+    return np.unique(np.abs(x[:, None] - at).argmin(axis=0)).tolist()
+
+
+def _sample(number: int) -> str:
     dashes = f'stroke-width="2" stroke-dasharray="{svg.DASHES[number % len(svg.DASHES)]}"'
-    marker = f'<path {svg.fill(number)} d="{svg.outline(number, 17, 0, 4)}"/>' if marked else ""
+    marker = f'<path {svg.fill(number)} d="{svg.outline(number, 17, 0, 4)}"/>'
     return f'<path {svg.stroke(number)} {dashes} d="M0 0H34"/>{marker}'
 
 
@@ -212,11 +220,12 @@ def heat(title: str, below: str, beside: str, columns: Sequence[str], rows: Sequ
         parts.append(svg.text(left - 6, y + 22, svg.shortened(name, names), "end"))
         for c in range(len(columns)):
             if np.isfinite(values[r, c]):
-                parts.append(_cell(values[r, c], low, high, left + cell * c, y, cell))
+                parts.append(numbered(values[r, c], low, high, left + cell * c, y, cell))
     return svg.sheet(title, top + 34 * len(rows) + 6, parts, width)
 
 
-def _cell(value: float, low: float, high: float, x: float, y: float, width: float) -> str:
+def numbered(value: float, low: float, high: float, x: float, y: float, width: float) -> str:
+    """A cell of a heat map, 34 high, with its number."""
     ground = shade(value, low, high)
     place = f'x="{x + 1:.1f}" y="{y + 1:.1f}" width="{width - 2:.1f}" height="32"'
     style = f'font-family="sans-serif" font-size="{FONT}" text-anchor="middle" fill="{_ink(ground)}"'
@@ -243,7 +252,7 @@ def shade(value: float, low: float, high: float) -> tuple[int, int, int]:
 
 
 def scatter(title: str, points: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> str:
-    """Points of a plane by class. The 20 most frequent have a colour and a shape each, the rest is grey.
+    """Points of a plane by class. The 20 most frequent have a colour and a marker each, the rest are grey dots.
 
     Args:
         title: what is shown.
@@ -267,19 +276,24 @@ def scatter(title: str, points: np.ndarray, classes: np.ndarray, names: Sequence
     places = 10 + side * ((points - low) / span + [[(1 - middle[0]) / 2, 0.0]])
     places[:, 1] += top - 12
     if rest.any():
-        marks = "".join(svg.outline(0, *place, 0.7 * size) for place in places[rest])
+        marks = "".join(svg.outline(0, *place, 0.4 * size) for place in places[rest])
         parts.append(f'<path class="rest" fill="#565656" opacity=".45" d="{marks}"/>')
     for number, c in enumerate(shown):
         marks = "".join(svg.outline(number, *place, size) for place in places[classes == c])
-        parts.append(f'<path {svg.fill(number)} opacity=".85" d="{marks}"/>')
-    samples = [f'<path {svg.fill(number)} d="{svg.outline(number, 6, 0, 4)}"/>' for number in range(len(shown))]
+        parts.append(f'<path {_inked(number)} opacity=".85" d="{marks}"/>')
+    samples = [f'<path {_inked(number)} d="{svg.outline(number, 6, 0, 4)}"/>' for number in range(len(shown))]
     words = [names[c] for c in shown]
     if rest.any():
-        samples.append('<path class="rest" fill="#565656" d="' + svg.outline(0, 6, 0, 3) + '"/>')
+        samples.append('<path class="rest" fill="#565656" d="' + svg.outline(0, 6, 0, 1.6) + '"/>')
         others = sum(1 for c in counts if counts[c] and c not in shown)
         words.append(f"{others} other classes" if others else "no class")
     found, end = svg.legend(words, samples, top + height + 6, 12)
     return svg.sheet(title, end, parts + found)
+
+
+def _inked(number: int) -> str:
+    """The attributes of a marker: solid, and hollow where each shape has been used once."""
+    return svg.fill(number) if number < svg.SHAPES else f'{svg.stroke(number)} stroke-width="1.2"'
 
 
 def is_number(value: object) -> bool:

@@ -52,8 +52,6 @@ svg .ink {{ fill: var(--ink) }} svg .soft {{ fill: var(--soft) }} svg .ground {{
 svg .grid {{ stroke: var(--grid) }} svg .axis {{ stroke: var(--soft) }} svg .ring {{ stroke: var(--paper) }}
 svg .rest {{ fill: var(--soft) }}
 {_SERIES}
-.pixels {{ display: block; width: 100%; max-width: 420px; height: auto; margin: auto; image-rendering: pixelated;
-  background: #fff }}
 @media (max-width: 640px) {{ main {{ padding: 10px 12px 40px }} figure {{ padding: 6px }}
   th, td {{ padding: 5px 8px }} th:first-child {{ max-width: 42vw; white-space: normal; overflow-wrap: break-word }} }}
 @media (min-width: 900px) {{ svg.chart:not(.wide) text {{ font-size: 10.5px }} }}

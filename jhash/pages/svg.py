@@ -16,7 +16,7 @@ WIDTH = 360  # of a chart in its own units; a phone shows about 330 pixels
 FONT = 15
 LINE = 19  # from one line of words to the next
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2")
-SHAPES = 6  # circle, square, triangle, diamond, cross, inverted triangle
+SHAPES = 11  # of markers: no divisor of the number of DASHES, so that 55 lines differ in one or the other
 
 
 def colour(number: int) -> str:
@@ -84,23 +84,28 @@ def sheet(title: str, height: float, parts: Sequence[str], width: float = WIDTH)
 
 
 def outline(shape: int, x: float, y: float, size: float) -> str:
-    """The path of a marker, the number of whose shape may be any."""
-    s = size
-    points = (
-        None,
-        [(-s, -s), (s, -s), (s, s), (-s, s)],
-        [(0, -1.3 * s), (1.2 * s, s), (-1.2 * s, s)],
-        [(0, -1.4 * s), (1.4 * s, 0), (0, 1.4 * s), (-1.4 * s, 0)],
-        [(a * s, b * s) for a, b in _CROSS],
-        [(0, 1.3 * s), (1.2 * s, -s), (-1.2 * s, -s)],
-    )[shape % SHAPES]
-    if points is None:
+    """The path of a marker in one of the shapes, whose number may be any."""
+    s, corners = size, CORNERS[shape % SHAPES]
+    if not corners:
         return f"M{x - s:.1f} {y:.1f}a{s:.1f} {s:.1f} 0 1 0 {2 * s:.1f} 0a{s:.1f} {s:.1f} 0 1 0 {-2 * s:.1f} 0z"
-    return "M" + "L".join(f"{x + a:.1f} {y + b:.1f}" for a, b in points) + "z"
+    return "M" + "L".join(f"{x + a * s:.1f} {y + b * s:.1f}" for a, b in corners) + "z"
 
 
-_CROSS = [(-0.5, -1.4), (0.5, -1.4), (0.5, -0.5), (1.4, -0.5), (1.4, 0.5), (0.5, 0.5)]
-_CROSS += [(-a, -b) for a, b in _CROSS]
+_PLUS = [(-0.5, -1.4), (0.5, -1.4), (0.5, -0.5), (1.4, -0.5), (1.4, 0.5), (0.5, 0.5)]
+_PLUS += [(-a, -b) for a, b in _PLUS]
+CORNERS = (
+    [],  # a circle
+    [(-1, -1), (1, -1), (1, 1), (-1, 1)],
+    [(0, -1.3), (1.2, 1), (-1.2, 1)],
+    [(0, -1.4), (1.4, 0), (0, 1.4), (-1.4, 0)],
+    _PLUS,
+    [(0, 1.3), (1.2, -1), (-1.2, -1)],
+    [((a - b) * 0.71, (a + b) * 0.71) for a, b in _PLUS],  # the same, lying on its side: ×
+    [(-1.6, -0.5), (1.6, -0.5), (1.6, 0.5), (-1.6, 0.5)],
+    [(-1.3, 0), (1, -1.2), (1, 1.2)],
+    [(-0.5, -1.6), (0.5, -1.6), (0.5, 1.6), (-0.5, 1.6)],
+    [(1.3, 0), (-1, -1.2), (-1, 1.2)],
+)
 
 
 def legend(names: Sequence[str], samples: Sequence[str], top: float, sample: float) -> tuple[list[str], float]:
@@ -125,9 +130,16 @@ def legend(names: Sequence[str], samples: Sequence[str], top: float, sample: flo
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers from `low` or below it to `high` or above it: steps of 1, 2, 2.5 or 5 times a power of ten."""
-    if not high > low:
-        low, high = (low - 0.5, high + 0.5) if low else (0.0, 1.0)
+    """Round numbers from `low` or below it to `high` or above it: steps of 1, 2, 2.5 or 5 times a power of ten.
+
+    Numbers that are equal, or differ in what ten figures hardly show, stand in the middle of a range as wide as they
+    are large; those too small for a float's full precision lie at 0.
+    """
+    largest = max(abs(low), abs(high))
+    if largest < 1e-300:
+        low, high = 0.0, 1.0
+    elif high - low <= 1e-8 * largest:
+        low, high = low - largest / 2, high + largest / 2
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * (1 - 1e-9))
@@ -147,6 +159,7 @@ def labels(values: Sequence[float]) -> list[str]:
     largest = max((abs(value) for value in values), default=0.0)
     steps = np.diff(sorted(values))
     if largest >= 1e6 or (largest and largest < 1e-3):
-        return [f"{value:.3g}" for value in values]
+        figures = next((n for n in range(3, 10) if len({f"{value:.{n}g}" for value in values}) == len(set(values))), 10)
+        return [f"{value:.{figures}g}" for value in values]
     decimals = next((d for d in range(6) if np.allclose(np.round(values, d), values, rtol=0, atol=1e-9)), 6)
     return [f"{value:,.{decimals if len(steps) else min(decimals, 3)}f}" for value in values]
