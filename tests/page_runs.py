@@ -93,6 +93,7 @@ def streams(media=("image", "stroke", "text"), name="digits"):
     for medium in media:
         for part, of_part in labels.items():
             tables[f"{medium}/{part}"] = table(medium, "features", (widths[medium],), of_part)
+        tables[medium] = tables[f"{medium}/train"]
     for query in media:
         for other in media:
             if query != other:

@@ -8,6 +8,7 @@ import pytest
 from page_reader import assert_stands_alone
 from page_runs import config_of, finished, pairs, streams, video
 
+from jhash.data.source import ArrayTable
 from jhash.pages import run as page
 
 HEADINGS = ["What was run", "Results", "Curves", "How it learned", "What lies near what", "How the bits are used"]
@@ -107,6 +108,63 @@ def test_media_one_after_another_fill_squares(tmp_path):
         assert f"{value:.3f}".removeprefix("0") in page_read.words
     assert text.count("mAP (she, stable), test → train + test</title>") == 1
     assert "path of a pen" in text and "The same codes by medium" in text
+
+
+def fact(text, name):
+    cells = assert_stands_alone(text).cells
+    return cells[cells.index(name) + 1]
+
+
+def test_the_protocols_are_those_of_the_rows_and_items_are_counted_once(tmp_path):
+    run = finished(tmp_path, config_of("she", "digits"), streams(("image", "text")), ("she",))
+    assert run.config["presets"] == ["video", "trec"]
+    text = read(run)
+    assert fact(text, "protocols") == "she, trec (equal distances: stable)"
+    assert fact(text, "items") == "image/train 20, image/test 10, text/train 20, text/test 10"
+
+
+def test_training_items_whose_labels_are_others_are_counted_beside_the_right_ones(tmp_path):
+    dataset = streams(("image", "text"))
+    dataset.tables["image"] = ArrayTable("noisy", dataset.tables["image/train"].arrays)
+    text = read(finished(tmp_path, config_of("she", "digits"), dataset, ("she",)))
+    assert fact(text, "items") == "image/train 20, image/test 10, image 20, text/train 20, text/test 10"
+
+
+@pytest.mark.parametrize(
+    ("method", "hyper", "name", "expected"),
+    [
+        (
+            "dsmhn",
+            {"backbones": ["vgg16", ""], "weights": ["", ""]},
+            "backbone",
+            "image: vgg16, trained from scratch, no pretrained weights",
+        ),
+        (
+            "dsmhn",
+            {"backbones": ["vgg16", "cnn_small"], "weights": ["/data/vgg16.safetensors", ""]},
+            "backbones",
+            "image: vgg16, vgg16.safetensors; text: cnn_small, trained from scratch, no pretrained weights",
+        ),
+        (
+            "cmgcah",
+            {"backbone": "cnn_f", "weights": ""},
+            "backbone",
+            "image: cnn_f, trained from scratch, no pretrained weights",
+        ),
+        ("cmgcah", {"backbone": "cnn_f", "weights": "/data/vgg-f.mat"}, "backbone", "image: cnn_f, vgg-f.mat"),
+    ],
+)
+def test_what_a_backbone_began_with_is_said(tmp_path, method, hyper, name, expected):
+    run = finished(tmp_path, config_of(method, "pair_files"), pairs(), (method,))
+    run.config["hyper"] |= hyper
+    run.config["modalities"] = ["image", "text"]
+    assert fact(read(run), name) == expected
+
+
+@pytest.mark.parametrize(("method", "data", "dataset"), [("mcmsh", "nmnist", video), ("dsmhn", "pair_files", pairs)])
+def test_without_a_backbone_none_is_named(tmp_path, method, data, dataset):
+    text = read(finished(tmp_path, config_of(method, data), dataset(), (method,)))
+    assert "backbone" not in assert_stands_alone(text).cells
 
 
 def test_two_media_have_squares_too(tmp_path):

@@ -75,12 +75,15 @@ def _what(run: Run) -> str:
         ("bits", str(config["hyper"].get("bits", "–"))),
         ("seeds", str(first) if count == 1 else f"{first} to {first + count - 1}"),
         ("baselines", ", ".join(config["baselines"]) or "none"),
-        ("protocols", ", ".join(config["presets"]) + f"; equal distances: {config['ties']}"),
     ]
+    if run.rows:
+        facts.append(("protocols", _protocols(run.rows)))
     if "modalities" in config:
         facts.insert(2, ("media", ", ".join(config["modalities"])))
-    sizes = {part: len(table) for part, table in run.dataset.tables.items() if part not in ("pairs", "all/together")}
-    facts.append(("items", ", ".join(f"{part} {size:,}" for part, size in sizes.items())))
+    backbones = _backbones(config)
+    if backbones:
+        facts.append(("backbones" if len(backbones) > 1 else "backbone", "; ".join(backbones)))
+    facts.append(("items", _sizes(run.dataset)))
     facts.append(("versions", ", ".join(f"{name} {_version(name)}" for name in ("jhash", "jax", "flax", "numpy"))))
     changed = _changed(config)
     settings = [
@@ -93,6 +96,38 @@ def _what(run: Run) -> str:
         html.table(["fact", "value"], [list(fact) for fact in facts], numeric_from=2),
         html.details(f"{len(changed)} settings that differ from the defaults", *settings),
     )
+
+
+def _protocols(rows: Sequence[Mapping]) -> str:
+    """'she, trec (equal distances: stable)': those of the rows, for media have protocols of their own."""
+    by_ties: dict[str, list[str]] = {}
+    for preset, ties in dict.fromkeys((row["preset"], row["ties"]) for row in rows):
+        by_ties.setdefault(ties, []).append(preset)
+    return "; ".join(f"{', '.join(presets)} (equal distances: {ties})" for ties, presets in by_ties.items())
+
+
+def _backbones(config: Mapping[str, Any]) -> list[str]:
+    """What each medium's backbone began with."""
+    hyper, media = config["hyper"], config.get("modalities", ())
+    if "backbones" in hyper:
+        given = zip(media, hyper["backbones"], hyper["weights"], strict=False)
+    else:  # one backbone is the first medium's
+        given = zip(media, [hyper.get("backbone", "")], [hyper.get("weights", "")], strict=False)
+    return [
+        f"{medium}: {backbone}, " + (Path(file).name if file else "trained from scratch, no pretrained weights")
+        for medium, backbone, file in given
+        if backbone
+    ]
+
+
+def _sizes(dataset: Dataset) -> str:
+    """'image/train 2,173, image/test 693': each table once that holds items of one medium."""
+    sizes = {
+        part: len(table)
+        for part, table in dataset.tables.items()
+        if part not in ("pairs", "all/together") and table is not dataset.tables.get(f"{part}/train")
+    }
+    return ", ".join(f"{part} {size:,}" for part, size in sizes.items())
 
 
 def _version(package: str) -> str:
