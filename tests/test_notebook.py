@@ -89,6 +89,22 @@ def test_a_jhash_that_is_there_is_kept(monkeypatch):
     assert installed(monkeypatch, {"jhash", "jax-cuda12-plugin"}) == []
 
 
+@pytest.mark.parametrize("left", [(), ("config.json",), ("config.json", "results.json")])
+def test_training_that_was_interrupted_goes_on(tmp_path, monkeypatch, capsys, left):
+    """results.json is written after each method and seed."""
+    for name in left:
+        (tmp_path / name).touch()
+    asked = shell(monkeypatch, "train-code", CONFIG="mcmsh_jhmdb", WORKDIR=str(tmp_path))
+    assert asked == [f"python -m jhash.launch --config mcmsh_jhmdb --workdir {tmp_path}"]
+    assert "trained already" not in capsys.readouterr().out
+
+
+def test_a_run_that_has_its_page_is_finished(tmp_path, monkeypatch, capsys):
+    (tmp_path / "report.html").touch()
+    assert shell(monkeypatch, "train-code", CONFIG="mcmsh_jhmdb", WORKDIR=str(tmp_path)) == []
+    assert "trained already" in capsys.readouterr().out
+
+
 def installed(monkeypatch, there):
     """The shell commands that the install cell gives, where these packages are there."""
 
@@ -98,15 +114,20 @@ def installed(monkeypatch, there):
         return "0.7.2"
 
     monkeypatch.setattr(importlib.metadata, "version", version)
+    return shell(monkeypatch, "install-code", REPOSITORY="git+https://somewhere/jhash", WORKDIR="runs/x")
+
+
+def shell(monkeypatch, cell, **names):
+    """The shell commands that a cell gives, in a notebook of these names."""
     monkeypatch.setattr(sys, "executable", "python")
-    source = next(cell.source for cell in read().cells if cell.id == "install-code")
+    source = next(one.source for one in read().cells if one.id == cell)
     asked = []
 
     class Shell:
         def system(self, command):
             asked.append(DollarFormatter().vformat(command, [], names))  # as IPython fills in {names}
 
-    names = {"REPOSITORY": "git+https://somewhere/jhash", "WORKDIR": "runs/x", "get_ipython": Shell}
+    names |= {"get_ipython": Shell, "sys": sys}
     exec(TransformerManager().transform_cell(source), names)
     return asked
 
@@ -153,5 +174,5 @@ def test_without_a_run_it_trains_one(clips, tmp_path):
     (tmp_path / "tiny.py").write_text(TINY.format(train=str(folder / "clips.npz")))
     work = tmp_path / "new run"
     ran = run(tmp_path, CONFIG=tmp_path / "tiny.py", WORKDIR=work, ITEMS=f"{folder}/clips.npz:frames")
-    assert (work / "results.json").is_file()
+    assert (work / "report.html").is_file()
     assert "codes (60, 8) of int8" in ran["encode-code"]
