@@ -58,9 +58,7 @@ def table(field: Sequence[Contender], compared: Mapping[Column, Sequence[Line]],
             for row in rows
         ]
         blocks.append("\n".join([headline(column, field), *aligned]))
-    legend = (
-        f"difference, won, lost: from {field[0].name}, which is beaten by those that won; tied: p, Holm from {LEVEL} up"
-    )
+    legend = f"difference: from {field[0].name}, which is beaten by those that won; won, lost: p, Holm below {LEVEL}"
     return "\n\n".join([*blocks, "\n".join([legend, *remarks])])
 
 
@@ -139,15 +137,24 @@ def _write(path: Path, text: str) -> None:
         raise InputError(f"{path}: --output: cannot be written: {error.strerror or error}.") from error
 
 
+def _counted_once(again: Sequence[tuple[Contender, Contender]]) -> list[str]:
+    """A sentence for each method that stands for others, as `distinct` gives them."""
+    alike: dict[str, list[str]] = {}
+    for one, other in again:
+        alike.setdefault(other.name, []).append(one.name)
+    return [
+        f"{' and '.join(names)}: the same values, query by query, as {kept}, and counted once."
+        for kept, names in alike.items()
+    ]
+
+
 def _run(options: argparse.Namespace) -> None:
     ks = _numbers(options.k)
     folders = read_folders(options.workdirs)
     whole = contenders(folders)
     field, again = distinct(whole)
     compared = {column: compare(field, column) for column in columns(whole, options.metric, ks)}
-    remarks = doubts(folders) + [
-        f"{one.name}: the same values, query by query, as {other.name}, and counted once." for one, other in again
-    ]
+    remarks = doubts(folders) + _counted_once(again)
     if options.output is not None:
         _write(options.output, page(field, compared, remarks))
     as_json = json.dumps(document(field, compared, remarks), indent=1, allow_nan=False) if options.json else ""

@@ -78,8 +78,16 @@ def precision_recall(field: Sequence[Contender], compared: Mapping[Column, Seque
         caption = "By rank, the mean over queries and over all orders of equal distances."
         parts.append(_chart(charts.lines(title, "recall", "precision", series), caption))
     if any(parts):
-        parts += [html.note(f"No curve of {name} for {', '.join(ts)}: {why}.") for (name, why), ts in missing.items()]
+        parts += map(html.note, _without(missing))
     return parts
+
+
+def _without(missing: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
+    """(contender, reason) -> tasks, as sentences; contenders that lack the same for the same reason share one."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for (name, reason), tasks in missing.items():
+        alike.setdefault((", ".join(tasks), reason), []).append(name)
+    return [f"No curve of {'; '.join(names)} for {tasks}: {reason}." for (tasks, reason), names in alike.items()]
 
 
 def _stored(folder: Folder) -> list[dict[str, Any]]:

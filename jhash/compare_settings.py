@@ -52,6 +52,6 @@ def unlike_losses(runs: Sequence[Contender]) -> str:
     if not names:
         return ""
     return (
-        f"The runs differ in {', '.join(names)}. Where that makes another loss of it, the scale is another too, and "
+        f"The runs differ in {', '.join(names)}. Where that changes the loss, its scale changes too, and "
         "the lower line need not be the better run."
     )

@@ -426,7 +426,7 @@ def test_runs_have_numbers_and_the_settings_that_differ_stand_below_the_tables(t
 @pytest.mark.parametrize("margin", [0.5, 0.25])
 def test_losses_by_other_settings_are_called_other_losses(tmp_path, capsys, margin):
     page = drawn(two_runs(tmp_path, {"margin": 0.5}, {"margin": margin}), tmp_path / "page.html")
-    assert ("The runs differ in hyper.margin. Where that makes another loss" in page) == (margin != 0.5)
+    assert ("The runs differ in hyper.margin. Where that changes the loss" in page) == (margin != 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -461,7 +461,7 @@ def test_curves_of_a_run_on_clips_come_from_its_codes(trained, tmp_path, capsys)
     finally:
         moved.with_suffix(".away").rename(moved)
     reason = "there is no curves.json, and the labels aren&#x27;t at hand"
-    assert f"No curve of lsh, 16 bits, clips for test → train: {reason}" in page
+    assert f"No curve of lsh, 16 bits, clips; cosine, real, clips for test → train: {reason}" in page
 
 
 def test_the_command_runs_from_another_folder(two, tmp_path):
