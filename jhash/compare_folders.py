@@ -153,14 +153,15 @@ def _relevant(folder: Folder) -> dict[tuple[str, str], int | None]:
 
 
 def doubts(folders: Sequence[Folder]) -> list[str]:
-    """A sentence for each folder whose queries and items may be others than the first's, though nothing says so."""
+    """Sentences on folders whose queries and items may be others than the first's, though nothing says so."""
     first = folders[0]
     old = [folder.name for folder in folders if None in _relevant(folder).values()]
-    found = [
-        f"{name}: an earlier jhash kept no digest of labels: whether its queries and items are those of the others "
-        "could not be checked."
-        for name in old
-    ]
+    found = []
+    if old:
+        found.append(
+            f"{', '.join(old)}: an earlier jhash kept no digest of labels: whether queries and items are those of the "
+            "others could not be checked."
+        )
     for folder in folders:
         data, theirs = (one.config.get("data", {}) for one in (first, folder))
         differing = [f"data.{field}" for field in FILES if data.get(field) != theirs.get(field)]

@@ -296,7 +296,7 @@ def test_a_folder_without_a_digest_of_labels_is_compared_and_named(tmp_path, cap
     sentence = f"{folders[1]}: an earlier jhash kept no digest of labels"
     page = drawn(folders, tmp_path / "page.html")
     out = capsys.readouterr().out
-    assert sentence in page and sentence in out and f"{folders[0]}: an earlier" not in out
+    assert sentence in page and sentence in out and folders[0] not in out
     assert compare.main([*folders, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["remarks"][0].startswith(sentence)
 
