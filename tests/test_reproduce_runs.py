@@ -277,7 +277,7 @@ def test_a_run_that_cannot_be_done_says_why_and_is_tried_again(tmp_path, monkeyp
     run = runs.run_of(config, "", "a run")
     with pytest.raises(InputError, match="config.hyper.sigma"):
         runs.carry_out(run, tmp_path / "runs")
-    assert "method.sigma" in (tmp_path / "logs" / f"{run.name}.failed.json").read_text() and not run.done(
+    assert "config.hyper.sigma" in (tmp_path / "logs" / f"{run.name}.failed.json").read_text() and not run.done(
         tmp_path / "runs"
     )
     with pytest.raises(InputError, match="config.hyper.sigma"):
