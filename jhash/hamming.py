@@ -22,6 +22,7 @@ from jhash.nearest import Nearest, ordered_bits
 from jhash.types import Array
 
 PAIRS = 2**22  # query-item pairs in a block: 1 byte each, or 2 above 255 bits, and as much again to compare them
+SELECTED = 2**28  # pairs in a block of which an accelerator selects, 5 bytes each: with 2^22 it takes 8 times as long
 QUERIES = 256  # in a block: the database's codes are then read once for all of them
 UNROLLED = 32  # words of a code that are compared in one expression
 FEW = 8  # queries that are compared with the whole database one by one, which is quicker than cutting it up
@@ -78,7 +79,7 @@ def over_words(queries: Array, database: Array, compare: Callable, combine: Call
 
 
 def top_k(
-    queries: np.ndarray, database: np.ndarray, bits: int, k: int, *, pairs: int = PAIRS
+    queries: np.ndarray, database: np.ndarray, bits: int, k: int, *, pairs: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The exact k nearest items of each query, equal distances by the lowest row.
 
@@ -87,8 +88,8 @@ def top_k(
         database: word-major [W, N]; may be memory-mapped, or already lie on a device.
         bits: K.
         k: at most N.
-        pairs: query-item pairs held at a time by each of WORKERS threads, 3 bytes each at the most; FEW queries are
-            taken whole.
+        pairs: query-item pairs held at a time: PAIRS by each of WORKERS threads, 3 bytes each at the most (FEW queries
+            are taken whole), or on an accelerator SELECTED.
 
     Returns:
         (distances [Q, k] in int64, rows [Q, k] in int64), nearest first.
@@ -97,10 +98,11 @@ def top_k(
     items = database.shape[1]
     if not 0 < k <= items:
         raise ValueError(f"k = {k}: expected 1 to {items}, the items in the database")
-    select = _top_k_on_host if jax.default_backend() == "cpu" else _top_k_on_device
+    here = jax.default_backend() == "cpu"
+    select, most = (_top_k_on_host, PAIRS) if here else (_top_k_on_device, SELECTED)
 
     def share(asked):
-        distances, rows = select(queries[:, asked], database, bits, k, pairs)
+        distances, rows = select(queries[:, asked], database, bits, k, pairs or most)
         return {"distances": distances, "rows": rows}
 
     found = parallel.over_processes(queries.shape[1], share)
