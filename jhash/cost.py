@@ -82,8 +82,9 @@ def measure(
 
 def _traces(method: Method, past: Mapping[str, Past], shapes: Shapes) -> dict[str, jax.stages.Traced]:
     """The encoding of one item, by medium."""
+    given = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), dict(past))
     media = [one for one in shapes if one != "labels"]
-    return {one: jax.jit(encoder(method, one)).trace(dict(past), _inputs(method, shapes, one, 1)) for one in media}
+    return {one: jax.jit(encoder(method, one)).trace(given, _inputs(method, shapes, one, 1)) for one in media}
 
 
 def _inputs(method: Method, shapes: Shapes, modality: str, batch: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -96,7 +97,8 @@ def _counts(past: Mapping[str, Past], traces: Mapping[str, jax.stages.Traced]) -
     read = {modality: _read(past, traced) for modality, traced in traces.items()}
     found = {}
     for modality, traced in traces.items():
-        said = traced.lower().cost_analysis() or {}
+        with jax.default_device(_counting_device()):
+            said = traced.lower().cost_analysis() or {}
         found[modality] = Complexity(
             parameters=_trained(past, {name for paths in read.values() for name in paths}),
             parameters_encode=sum(read[modality].values()),
@@ -105,6 +107,14 @@ def _counts(past: Mapping[str, Past], traces: Mapping[str, jax.stages.Traced]) -
             transcendentals=float(said.get("transcendentals", 0.0)),
         )
     return found
+
+
+def _counting_device() -> jax.Device | None:
+    """The CPU, for a GPU's compiler doesn't say what it counts; None where JAX was told to do without one."""
+    try:
+        return jax.devices("cpu")[0]
+    except RuntimeError:
+        return None
 
 
 def _read(past: Mapping[str, Past], traced: jax.stages.Traced) -> dict[tuple, int]:

@@ -74,7 +74,6 @@ def begun(method, tables, compiled=True):
         ({"media": ("image", "text", "video")}, "config.modalities: expected two different media, found"),
         ({"weights": "a.npz"}, "config.hyper.weights: 'a.npz' needs a backbone to go into, found ''"),
         ({"heads": 3, "width": 16}, "config.hyper.width: expected a multiple of 3 heads, found 16"),
-        ({"backbone": "resnet50"}, "config.hyper.weights: expected a file for resnet50, whose statistics stay"),
         ({"text_hidden": 0}, "config.hyper.text_hidden: expected a whole number, at least 1, found 0"),
         ({"gamma": float("inf")}, "config.hyper.gamma: expected a number, at least 0, found inf"),
         ({"width": 20}, "config.hyper.width: expected a multiple of 8 heads, found 20"),

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 import pytest
 
-from jhash import train
+from jhash import cost, train
 from jhash.data.source import ArrayTable, SideBySide
 from jhash.evaluate import encoder
 from jhash.methods import cmgcah, dkph, dsmhn, mcmsh, she
@@ -137,3 +137,12 @@ def test_codes_of_a_trained_model_are_those_of_the_cpu(name, tmp_path):
             relaxed[device.platform] = np.asarray(jax.jit(call)(past, inputs))
     cpu, gpu = relaxed.values()
     np.testing.assert_allclose(gpu, cpu, rtol=1e-4, atol=1e-5 * np.abs(cpu).max())
+
+
+def test_operations_are_counted_as_on_the_cpu():
+    shapes, found = {"video": jax.ShapeDtypeStruct((6, 20), np.float32)}, {}
+    for device in (jax.devices("cpu")[0], jax.devices()[0]):
+        with jax.default_device(device):
+            found[device.platform] = cost.measure(cases()["mcmsh"][0], None, shapes, "video", seconds=0).flops
+    cpu, gpu = found.values()
+    assert cpu == gpu > 0

@@ -48,7 +48,7 @@ class Method:
     bits: int = 64
     media: tuple[str, ...] = ("image", "text")
     backbone: str = ""  # of the first medium, before f_dnn's dense layer; '' takes vectors
-    weights: str = ""  # a file of pretrained weights for it
+    weights: str = ""  # a file of pretrained weights for it; resnet50 needs one, for its statistics stay as they are
     ablation: str = "none"
     # networks; the paper prints the features' and the text's widths
     features: int = 2048
@@ -95,8 +95,6 @@ class Method:
             raise InputError(f"config.hyper.width: expected a multiple of {self.heads} heads, found {self.width}")
         if self.weights and not self.backbone:
             raise InputError(f"config.hyper.weights: {self.weights!r} needs a backbone to go into, found ''")
-        if self.backbone == "resnet50" and not self.weights:
-            raise InputError("config.hyper.weights: expected a file for resnet50, whose statistics stay as given")
 
     @property
     def columns(self) -> tuple[str, ...]:
