@@ -24,7 +24,7 @@ def get_config():
     config.hyper.generator_hidden = 1024
     config.hyper.width = 64
     config.hyper.batch = 32
-    config.hyper.iterations = 30
+    config.hyper.iterations = 100  # of some hundreds of pairs 300
     config.hyper.learning_rate = 3e-4
     config.hyper.beta = 0.01  # the paper's 1e-4 lets the codes of a medium share an offset, opposite to the other's
     config.hyper.gamma = 0.1  # with the paper's .01 the mask switches bits off, whose signs then say nothing

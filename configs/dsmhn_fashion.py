@@ -17,5 +17,5 @@ def get_config():
     config.hyper.hidden = (0, 512)
     config.hyper.augment = True
     config.hyper.inter = "logistic"
-    config.hyper.epochs = 60
+    config.hyper.epochs = 150
     return config
