@@ -166,6 +166,7 @@ def test_an_archive_reads_what_a_folder_reads(tmp_path):
     (tmp_path / "a" / "b.png").write_bytes(b"content")
     archive = Archive(zipped(tmp_path / "x.zip", {"a/b.png": b"content"}, zipfile.ZIP_DEFLATED))
     assert archive.read("a/b.png") == Folder(tmp_path).read("a/b.png") == b"content"
+    assert archive.read("./a//b.png") == Folder(tmp_path).read("./a//b.png") == b"content"
     assert archive.pictures("a") == Folder(tmp_path).pictures("a") == ["a/b.png"]
     assert archive.pictures("a/b.png") is Folder(tmp_path).pictures("a/b.png") is None
 
@@ -311,6 +312,22 @@ def test_frames_that_are_not_kept_are_not_read(tmp_path):
     assert clip(Archive(zipped(tmp_path / "x.zip", members)), "walk", LOOK).shape == (3, 8, 6, 3)
 
 
+def test_a_broken_frame_is_named(tmp_path):
+    members = frame_files() | {"walk/frame11.png": b"damaged"}
+    with pytest.raises(Broken, match="frame11.png: not a picture"):
+        clip(Archive(zipped(tmp_path / "x.zip", members)), "walk", LOOK)
+
+
+def test_the_stamp_of_a_folder_changes_with_a_frame_inside(tmp_path):
+    (tmp_path / "walk").mkdir()
+    for name, data in frame_files().items():
+        (tmp_path / name).write_bytes(data)
+    before, folder = Folder(tmp_path).stamp("walk"), (tmp_path / "walk").stat().st_mtime_ns
+    (tmp_path / "walk" / "frame3.png").write_bytes(b"other content")
+    assert (tmp_path / "walk").stat().st_mtime_ns == folder
+    assert Folder(tmp_path).stamp("walk") != before
+
+
 def test_a_folder_without_pictures_is_broken(tmp_path):
     (tmp_path / "walk").mkdir()
     with pytest.raises(Broken, match="has no pictures"):
@@ -442,9 +459,14 @@ def test_several_columns_are_classes_of_column_and_value(shop):
 
 def test_a_class_that_no_training_item_has_is_left_out_and_said(shop):
     np.testing.assert_array_equal(labels(shop.open(label_columns=("colours",)), "test"), [[0, 1, 0], [1, 0, 0]])
-    assert shop.said == [
+    assert shop.said[-1:] == [
         f"{shop.manifest}: 1 labels are classes that no training item has, and left out, such as 'green'."
     ]
+
+
+def test_training_items_without_a_label_are_counted(shop):
+    shop.open(label_columns=("colours",))
+    assert f"{shop.manifest}: 1 training items have no label, such as line 5: " in shop.said[0]
 
 
 def test_several_text_columns_are_joined(shop):

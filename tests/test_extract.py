@@ -187,6 +187,7 @@ def test_the_printed_command_asks_by_the_test_part(shop):
     }
     features = opened.tables["image/test"].read(np.arange(2), ["features"])["features"]
     np.testing.assert_allclose(features, shop.expected(TEST), rtol=1e-4, atol=1e-4)
+    assert (opened.words, opened.classes) == (("blue", "hat", "red", "shoe"), ("hat", "shoe"))
 
 
 def test_the_printed_command_searches_the_database_part(shop):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import h5py
 import jax
 import numpy as np
 import pytest
@@ -153,6 +154,10 @@ BROKEN = {
     "labels that are no classes": ({"labels": np.full((ITEMS, 3), 2)}, "labels must be 0 or 1, found 2 at row 0"),
     "infinite classes": ({"labels": np.full(ITEMS, np.inf)}, "class numbers must be finite, found inf"),
     "a vector of items": ({"inertial": np.zeros(ITEMS)}, r"'inertial' must be numbers \[items, ...\], found \[40\]"),
+    "pictures by channel": (
+        {"inertial": np.zeros((ITEMS, 3, 8, 8), np.uint8)},
+        r"expected pictures \[items, height, width, 3\], found \[40, 3, 8, 8\]: transpose",
+    ),
     "NaN": ({"inertial": np.full((ITEMS, 4), np.nan)}, "'inertial' must be finite, found nan in item 0"),
     "words": ({"inertial": np.full((ITEMS, 4), "word")}, "'inertial' must be numbers"),
     "a pickle": ({"inertial": np.array([{}] * ITEMS, dtype=object)}, "pickled Python objects"),
@@ -178,6 +183,12 @@ def test_a_file_that_is_wrong_is_refused(case, tmp_path):
         ({"labels_array": "action"}, "expected an array 'action', found inertial, labels, skeleton, subject"),
         ({"split_array": "person"}, "expected an array 'person', found"),
         ({"fold": "3/2"}, "data.fold"),
+        ({"arrays": ("skeleton", "joints")}, "data.arrays: expected rows of a medium .skeleton, inertial. and one to"),
+        (
+            {"arrays": (("skeletn", "joints"),)},
+            "data.arrays: expected rows of a medium .*, found .'skeletn', 'joints'.",
+        ),
+        ({"arrays": (("skeleton",),)}, "data.arrays: expected rows of a medium .*, found .'skeleton',."),
         ({"largest": -1}, "expected a number of items, or 0 for all, found -1"),
     ],
 )
@@ -296,6 +307,28 @@ def test_bytes_of_two_dimensions_or_more_are_pixels_and_all_else_vectors(stored,
     found = dataset.tables["skeleton/train"].columns["features"]
     assert (found.shape, found.dtype) == (item, np.uint8 if pixels else np.float32)
     assert ("pixels" in dataset.normalisation["skeleton"]) is pixels
+
+
+@pytest.mark.parametrize("ending", ["npz", "h5"])
+def test_a_file_tells_what_its_columns_are(ending, tmp_path):
+    path, held = tmp_path / f"pairs.{ending}", arrays() | {"text": np.eye(ITEMS, 2, dtype=np.float32)}
+    held |= {"words": np.array(["red", "shoe"]), "classes": np.array(["hat", "shoe", "coat"])}
+    if ending == "npz":
+        np.savez(path, **held)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, array in held.items():
+                file[name] = array.astype(object) if array.dtype.kind == "U" else array
+    dataset = load_pairs(fields(path), 0, ("skeleton", "text"))
+    assert (dataset.words, dataset.classes) == (("red", "shoe"), ("hat", "shoe", "coat"))
+    dataset = load_pairs(fields(path), 0, MEDIA)
+    assert (dataset.words, dataset.classes) == ((), ("hat", "shoe", "coat"))
+
+
+@pytest.mark.parametrize("words", [["red"], [1, 2]])
+def test_words_that_are_no_names_of_columns_are_left_alone(words, tmp_path):
+    path = npz(tmp_path, text=np.eye(ITEMS, 2, dtype=np.float32), words=np.array(words))
+    assert load_pairs(fields(path), 0, ("skeleton", "text")).words == ()
 
 
 # --- CCA-ITQ ------------------------------------------------------------------------------------------------------

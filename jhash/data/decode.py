@@ -4,7 +4,6 @@ import collections
 import io
 import os
 import re
-import stat
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -67,12 +66,14 @@ class Folder:
         return self.root / name
 
     def stamp(self, name: str) -> str:
-        """What changes with the file: its size and time; of a folder, what changes with its list of names."""
+        """What changes with the file, its size and time; of a folder, the names, sizes and times of its pictures."""
         try:
-            found = os.stat(self.root / name)
+            pictures = self.pictures(name)
+            if pictures is None:
+                return _size_and_time(self.root / name)
+            return "\n".join(f"{one} {_size_and_time(self.root / one)}" for one in pictures)
         except (OSError, ValueError):
             return "missing"
-        return f"{found.st_mtime_ns}" if stat.S_ISDIR(found.st_mode) else f"{found.st_size} {found.st_mtime_ns}"
 
 
 class Archive:
@@ -84,13 +85,13 @@ class Archive:
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise InputError(f"{path}: expected a .zip archive, found something unreadable: {error}.") from error
         self.path = path
-        self.members = {member.filename: member for member in self.zip.infolist() if not member.is_dir()}
+        self.members = {_plain(member.filename): member for member in self.zip.infolist() if not member.is_dir()}
         self.folders = collections.defaultdict(list)
         for name in self.members:
             self.folders[str(PurePosixPath(name).parent)].append(name)
 
     def read(self, name: str) -> bytes:
-        member = self.members.get(name)
+        member = self.members.get(_plain(name))
         if member is None:
             raise Broken("no such file in the archive")
         if member.file_size > FILE_BYTES:
@@ -105,18 +106,28 @@ class Archive:
 
     def pictures(self, name: str) -> list[str] | None:
         """The pictures of that folder in the archive, as `Folder.pictures`."""
-        folder = str(PurePosixPath(name))
+        folder = _plain(name)
         return _in_order(self.folders[folder]) if folder in self.folders else None
 
     def video(self, name: str) -> Path:
-        if name not in self.members:
+        if _plain(name) not in self.members:
             raise Broken("no such file in the archive")
         raise InputError(f"{self.path}: {name}: a video file must lie in a folder, not in an archive: unpack it.")
 
     def stamp(self, name: str) -> str:
-        names = self.folders.get(str(PurePosixPath(name)), [name])
+        names = self.folders.get(_plain(name), [_plain(name)])
         found = [self.members[one] for one in names if one in self.members]
         return " ".join(f"{member.file_size} {member.CRC}" for member in found) or "missing"
+
+
+def _plain(name: str) -> str:
+    """'./a//b.jpg' as 'a/b.jpg', which is what a folder finds by it."""
+    return str(PurePosixPath(name))
+
+
+def _size_and_time(path: Path) -> str:
+    found = os.stat(path)
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def open_root(path: Path) -> Folder | Archive:
@@ -208,8 +219,15 @@ def clip(files: Folder | Archive, name: str, look: Look) -> np.ndarray:
     if not names:
         raise Broken("the folder has no pictures")
     kept = [names[place] for place in frame_positions(len(names), look.frames)]
-    decoded = {one: picture(files.read(one), look) for one in dict.fromkeys(kept)}
+    decoded = {one: _frame(files, one, look) for one in dict.fromkeys(kept)}
     return np.stack([decoded[one] for one in kept])
+
+
+def _frame(files: Folder | Archive, name: str, look: Look) -> np.ndarray:
+    try:
+        return picture(files.read(name), look)
+    except Broken as error:
+        raise Broken(f"{PurePosixPath(name).name}: {error}") from error
 
 
 def _video(path: Path, look: Look) -> np.ndarray:

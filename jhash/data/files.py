@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from jhash.data.source import ArrayTable, H5Table, Subset, open_dataset, resident
@@ -50,6 +51,20 @@ def read_array(path: Path, name: str) -> np.ndarray:
     if name not in arrays:
         raise InputError(f"{path}: expected an array {name!r}, found {', '.join(npz_names(path)) or 'nothing'}.")
     return arrays[name]
+
+
+def read_strings(path: Path | str, name: str, size: int) -> tuple[str, ...]:
+    """So many strings that an .npz or .h5 file has under that name; () where it has no such array."""
+    path, found = Path(path), None
+    if path.suffix == ".npz" and name in npz_names(path):
+        found = load_npz(path, [name])[name]
+    elif path.suffix in (".h5", ".hdf5"):
+        with h5py.File(path, "r") as file:
+            held = file.get(name)
+            if isinstance(held, h5py.Dataset) and h5py.check_string_dtype(held.dtype):
+                found = held.asstr()[()].astype(str)
+    fits = found is not None and found.dtype.kind == "U" and found.shape == (size,)
+    return tuple(found.tolist()) if fits else ()
 
 
 def _part(config: Mapping[str, Any], part: str) -> Table:

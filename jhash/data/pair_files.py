@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from jhash.data.files import read_array
+from jhash.data.files import read_array, read_strings
 from jhash.data.source import ArrayTable
 from jhash.data.validate import check_labels, one_hot
 from jhash.types import InputError, Table
@@ -32,8 +32,14 @@ FIELDS = {
 }
 
 
-def open_files(config: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, dict[str, Table]], tuple[str, ...]]:
-    """({'train', 'test'[, 'database']} -> medium -> table, names of the classes).
+Opened = tuple[dict[str, dict[str, Table]], tuple[str, ...], tuple[str, ...]]
+
+
+def open_files(config: Mapping[str, Any], names: Sequence[str]) -> Opened:
+    """({'train', 'test'[, 'database']} -> medium -> table, names of the classes, words of 'text').
+
+    Names and words are arrays `classes` and `words` of the training file, as `jhash.extract` writes them; without them
+    classes are numbers, and there are no words.
 
     Vectors come out float32 [N, C]; series [N, T, J, D] of numbers that are no pixels are flattened; uint8 arrays of
     three dimensions or more are pixels: pictures [N, H, W, C] or [N, H, W], clips [N, T, H, W, C] or [N, T, H, W].
@@ -41,6 +47,7 @@ def open_files(config: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[st
     Raises:
         InputError: a file or an array that is missing or damaged, arrays of different lengths, labels of two kinds.
     """
+    _check_rows(config["arrays"], names)
     if not config["train"]:
         raise InputError("data.train: expected the path of an .npz, .mat or .h5 file, found nothing.")
     if bool(config["query"]) == bool(config["split_array"]):
@@ -62,7 +69,21 @@ def open_files(config: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[st
         }
         for part, arrays in read.items()
     }
-    return tables, classes
+    width = tables["train"]["text"].columns["features"].shape if "text" in names else (0,)
+    return tables, read_strings(config["train"], "classes", len(classes)) or classes, _words(config["train"], width)
+
+
+def _check_rows(rows: Any, names: Sequence[str]) -> None:
+    for row in rows:
+        if isinstance(row, str) or not 2 <= len(row) <= 4 or row[0] not in names:
+            raise InputError(
+                f"data.arrays: expected rows of a medium ({', '.join(names)}) and one to three names of arrays, "
+                f"found {row!r}."
+            )
+
+
+def _words(path: str, width: tuple[int, ...]) -> tuple[str, ...]:
+    return read_strings(path, "words", *width) if len(width) == 1 and width[0] else ()
 
 
 def _file(config, part: str) -> str:
@@ -98,6 +119,11 @@ def _vector(array: np.ndarray) -> np.ndarray:
 def _items(where: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "fiub" or array.ndim < 2 or 0 in array.shape:
         raise InputError(f"{where} must be numbers [items, ...], found {list(array.shape)} {array.dtype}.")
+    if array.dtype == np.uint8 and array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[-1] not in (1, 3):
+        raise InputError(
+            f"{where}: expected pictures [items, height, width, 3], found {list(array.shape)}: transpose, or clips of "
+            "so few frames to [items, frames, height, width, 1]."
+        )
     if array.dtype == np.uint8 and array.ndim > 2:
         bare = array.ndim == 3 or (array.ndim == 4 and array.shape[-1] not in (1, 3))
         return array[..., None] if bare else array

@@ -193,6 +193,8 @@ def stored(path: Path, fields: Sequence[str]) -> Stored:
         InputError: not a whole file, none of the fields in it, or not an array of numbers.
     """
     hdf5 = h5py.is_hdf5(path)
+    if not hdf5 and path.suffix != ".mat":
+        raise InputError(f"{path}: expected a .mat file, or HDF5, found {path.suffix or 'no ending'}.")
     try:
         if hdf5:
             with h5py.File(path, "r") as file:

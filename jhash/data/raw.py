@@ -145,13 +145,14 @@ class Job(NamedTuple):
         return sorted({label for item in self.items if item.part == "train" for label in item.labels})
 
     def digest(self, manifest: bytes) -> str:
-        """SHA-256 over the manifest, the settings, and the size and time of every file."""
+        """SHA-256 over the manifest, the settings, and what changes with every file or folder of frames."""
         settings = {field: value for field, value in self.config.items() if field not in ("manifest", "root", "cache")}
         sha = hashlib.sha256(json.dumps([VERSION, settings, self.parts]).encode())
         sha.update(hashlib.sha256(manifest).digest())
         for item in self.items:
             for name in item.paths.values():
-                sha.update(self.files.stamp(name).encode() + b"\n")
+                # an empty path would stamp the whole root
+                sha.update((self.files.stamp(name) if name else "").encode() + b"\n")
         return sha.hexdigest()
 
     def decode(self, item: Item) -> dict[str, np.ndarray] | Broken:
@@ -207,7 +208,7 @@ class Job(NamedTuple):
             "parts": sizes,
             "classes": classes,
             "skipped": {"number": len(skipped), "items": skipped},
-            "said": [f"{self.manifest}: {line}" for line in (*_skipped(skipped, chosen), *_unknown(kept, classes))],
+            "said": [f"{self.manifest}: {line}" for line in (*_skipped(skipped, chosen), *_unlabelled(kept, classes))],
         }
         (folder / "facts.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
@@ -241,8 +242,10 @@ def _skipped(skipped: Sequence[tuple[int, str]], chosen: Sequence[Item]) -> Iter
         yield f"{len(skipped)} of {len(chosen)} items are broken and left out, such as {_named(skipped)}."
 
 
-def _unknown(kept: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
-    known = set(classes)
+def _unlabelled(kept: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
+    known, bare = set(classes), [item.line for item in kept if item.part == "train" and not item.labels]
+    if classes and bare:
+        yield f"{len(bare)} training items have no label, such as line {bare[0]}: to losses they are like nothing else."
     unknown = [label for item in kept for label in item.labels if label not in known]
     if unknown:
         yield f"{len(unknown)} labels are classes that no training item has, and left out, such as {unknown[0]!r}."

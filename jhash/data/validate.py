@@ -90,9 +90,8 @@ def _mat5(path: Path, name: str, cell: int | None) -> tuple[np.ndarray | None, l
         array = array.ravel()[cell] if array.dtype == object and array.size > cell else None
     if array is not None:
         return array, []
-    variables = scipy.io.loadmat(
-        path, spmatrix=False
-    )  # whole: SciPy skips what isn't asked for without a look whether it is there
+    # whole: SciPy skips what isn't asked for without a look whether it is there
+    variables = scipy.io.loadmat(path, spmatrix=False)
     return None, sorted(found for found in variables if not found.startswith("__"))
 
 
