@@ -6,6 +6,12 @@
 The codes are -1 and +1 in int8 [N, K], or with --packed uint8 [N, ceil(K / 8)] in numpy.packbits' order of bits, big,
 which `python -m jhash.evaluate --packed` reads by default. Memory holds a block of items and the names of files or the
 ids, however many there are. A command that was stopped or killed goes on where it was when it is given again.
+
+Row i is item i, pictures in the order of their names. With --broken skip pictures and clips that cannot be decoded have
+no row and get no place in the index; they are named and counted on stderr. codes.npy.ids.txt then has a line for each
+row of codes.npy, the item's id, as `python -m jhash.index add --ids` takes it. (Where such a file is already there, any
+command that writes codes.npy writes it too, so that the two never differ.) A command that was refused at a broken
+picture goes on from there when it is given again with --broken skip.
 """
 
 import argparse
@@ -31,10 +37,14 @@ ADDED = 2**16  # codes that an index gets at once
 QUIET_SECONDS = 10.0  # between two lines on how far it is, where nobody watches a terminal
 
 
+NAMED = 3  # broken items that the last line names
+
+
 class Encoded(NamedTuple):
     """What `encode` did."""
 
-    items: int
+    items: int  # that have a code
+    broken: int  # that have none
     new: int  # that this call encoded, the rest were there
     seconds: float
     replaced: int  # items of the index that had the same ids
@@ -49,11 +59,14 @@ def encode(
     packed: bool = False,
     index: str | None = None,
     ids: Path | None = None,
+    skip: bool = False,
     say: Callable[[str], None] = print,
+    warn: Callable[[str], None] = print,
 ) -> Encoded:
     """Encodes all items into a file, an index, or both.
 
     Without an output the codes grow in <index>.<modality>.npy.partial beside the index, and are then added to it.
+    Where items are skipped, <output>.ids.txt has the ids of those that have a row.
 
     Args:
         run: whose codes.
@@ -63,15 +76,21 @@ def encode(
         packed: a bit a bit in the output, and not a byte a bit.
         index: a collection, made where there is none.
         ids: a file of the items' ids in the index, see `jhash.index.files.read_ids`.
+        skip: leaves out pictures and clips that cannot be decoded.
         say: gets a line where the work goes on from an earlier one.
+        warn: gets a line on each item that is skipped, and one on all of them.
 
     Raises:
-        InputError: one sentence on what is missing or wrong.
+        InputError: one sentence on what is missing or wrong; a broken item, unless they are skipped and not all are.
     """
     _check_places(given, output, index, ids)
     want = wanted(run, modality)
-    items = open_items(given, want)
+    items = open_items(given, want, skip=skip)
     named = _ids(items, want.modality, ids)
+    listed = None
+    if output is not None and (skip or ids_beside(output).exists()):
+        listed = ids_beside(output)
+        _check_lines(listed, named, len(items))
     collection = None if index is None else open_index(run, index, say)
     packed = packed or output is None
     width = -(-run.bits // 8) if packed else run.bits
@@ -79,16 +98,80 @@ def encode(
     made |= {"model": run.fingerprint}
     path = output or Path(f"{Path(index)}.{want.modality}.npy")
     began = time.monotonic()
-    with growing(path, len(items), width, np.uint8 if packed else np.int8, made, say) as codes:
+    dtype = np.uint8 if packed else np.int8
+    with growing(path, len(items), width, dtype, made, say, skips=skip) as codes:
         before = codes.done
-        with _bar("encode", len(items), before) as bar:
-            for block in encoded(run, items, want.modality, before):
-                codes.append(np.packbits(block > 0, axis=1) if packed else block)
+        with _bar("encode", len(items), codes.taken) as bar:
+            for block in encoded(run, items, want.modality, codes.taken):
+                skipped = _broken(items, codes.taken, len(block))
+                for why in skipped.values():
+                    warn(f"{given}: left out: {why}.")
+                kept = np.delete(block, [item - codes.taken for item in skipped], axis=0)
+                codes.append(np.packbits(kept > 0, axis=1) if packed else kept, skipped)
                 bar.update(len(block))
         seconds = time.monotonic() - began
+        if codes.skipped:
+            _tell(given, codes, warn)
+        named = _of_rows(named, codes)
         replaced = 0 if collection is None else _add(collection, codes, run.bits, packed, named, want.modality)
+        if listed is not None:
+            _write_ids(listed, named, codes.done)
         codes.finish(keep=output is not None)
-    return Encoded(len(items), len(items) - before, seconds, replaced)
+    return Encoded(codes.done, len(codes.skipped), codes.done - before, seconds, replaced)
+
+
+def ids_beside(output: Path) -> Path:
+    """The file of the ids of an output's rows."""
+    return output.with_name(f"{output.name}.ids.txt")
+
+
+def _check_lines(path: Path, named: Callable[[int, int], list[str]], size: int) -> None:
+    """Raises InputError, before anything is encoded: an id that isn't one line of the file."""
+    for start in range(0, size, ADDED):
+        for one in named(start, min(start + ADDED, size)):
+            if one.splitlines() != [one]:
+                raise InputError(f"{path}: expected ids of one line each, found {one!r}.")
+
+
+def _broken(items: Items, start: int, size: int) -> dict[int, str]:
+    """Those of a block that was read."""
+    return {item: items.broken[item] for item in range(start, start + size) if item in (items.broken or {})}
+
+
+def _tell(given: str, codes: CodeFile, warn: Callable[[str], None]) -> None:
+    """Counts what has no row. Raises InputError: nothing has one."""
+    examples = "; ".join(list(codes.skipped.values())[:NAMED])
+    if not codes.done:
+        raise InputError(f"{given}: --input: every one of {codes.size:,} items is broken, such as {examples}.")
+    warn(f"{given}: {len(codes.skipped):,} of {codes.size:,} items are broken and left out, such as {examples}.")
+
+
+def _of_rows(named: Callable[[int, int], list[str]], codes: CodeFile) -> Callable[[int, int], list[str]]:
+    """From the items' ids those of the file's rows, which lack the items that were left out."""
+    if not codes.skipped:
+        return named
+    items = np.delete(np.arange(codes.size), list(codes.skipped))
+
+    def of_rows(start: int, stop: int) -> list[str]:
+        places = items[start:stop].tolist()
+        ids = named(places[0], places[-1] + 1)
+        return [ids[place - places[0]] for place in places]
+
+    return of_rows
+
+
+def _write_ids(path: Path, named: Callable[[int, int], list[str]], rows: int) -> None:
+    """A line a row, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with open(partial, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            for start in range(0, rows, ADDED):
+                file.writelines(f"{one}\n" for one in named(start, min(start + ADDED, rows)))
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _check_places(given: str, output: Path | None, index: str | None, ids: Path | None) -> None:
@@ -102,6 +185,8 @@ def _check_places(given: str, output: Path | None, index: str | None, ids: Path 
         )
     if output is not None and (output.is_dir() or output.resolve() == Path(given).resolve()):
         raise InputError(f"{output}: --output: expected another place than the input or a folder.")
+    if None not in (output, ids) and ids.resolve() == ids_beside(output).resolve():
+        raise InputError(f"{ids}: --ids: expected another file than the one of the ids beside --output.")
     if ids is not None and index is None:
         raise InputError("--ids: expected an --index whose items they name, found none.")
 
@@ -163,19 +248,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--packed", action="store_true", help="a bit a bit, in numpy.packbits' order")
     parser.add_argument("--index", metavar="I", help="adds the codes to this collection, which is made if need be")
     parser.add_argument("--ids", type=Path, metavar="FILE", help="ids of the items in the index, a line each, or .npy")
+    skips = "pictures and clips that cannot be decoded end the command (refuse, the default), or have no code (skip)"
+    parser.add_argument("--broken", default="refuse", choices=("refuse", "skip"), help=skips)
     return parser
 
 
 def _run(options: argparse.Namespace) -> None:
     run = open_run(options.checkpoint, options.seed, options.method)
-    names = ("modality", "output", "packed", "index", "ids")
-    done = encode(run, options.input, **{name: getattr(options, name) for name in names}, say=print)
+    names, skip = ("modality", "output", "packed", "index", "ids"), options.broken == "skip"
+    given = {name: getattr(options, name) for name in names}
+    done = encode(run, options.input, **given, skip=skip, say=print, warn=_warn)
     speed = f", {done.new / max(done.seconds, 1e-9):,.0f} items a second" if done.new else ""
+    speed += f", {done.broken:,} broken left out" if done.broken else ""
     before = f", {done.items - done.new:,} of them before" if done.new < done.items else ""
     places = [f"{options.output}, {'packed uint8' if options.packed else 'int8'}"] if options.output else []
+    if options.output and ids_beside(options.output).exists():
+        places.append(f"ids of its rows in {ids_beside(options.output)}")
     if options.index:
         places.append(f"{options.index}" + (f", {done.replaced:,} in place of others" if done.replaced else ""))
-    print(f"{done.items:,} items of {run.bits} bits{before}{speed}: {' and '.join(places)}")
+    print(f"{done.items:,} items of {run.bits} bits{before}{speed}: {'; '.join(places)}")
+
+
+def _warn(line: str) -> None:
+    """Above the bar, where there is one."""
+    tqdm.tqdm.write(f"jhash: {line}", file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +18,10 @@ import trained_runs
 from test_evaluate_files import save_mat73
 
 from jhash import code_file, encode, trained
-from jhash.data import convert, given_codes, inputs, listed
+from jhash.data import convert, decode, given_codes, inputs, listed
 from jhash.evaluate import load_model
 from jhash.index import Index
+from jhash.index.files import read_ids
 
 ROOT = Path(encode.__file__).parent.parent
 
@@ -285,7 +287,7 @@ def test_what_is_there_counts_every_second(tmp_path, monkeypatch):
     monkeypatch.setattr(code_file.time, "monotonic", lambda: now[0])
     with code_file.growing(tmp_path / "a.npy", 50, 3, np.uint8, {}, print) as codes:
         for now[0] in (0.5, 0.9, 1.0, 1.5, 2.1):
-            codes.append(np.zeros((10, 3), np.uint8))
+            codes.append(np.zeros((10, 3), np.uint8), {})
             held = tmp_path / "a.npy.partial.json"
             counted.append(json.loads(held.read_text())["done"] if held.exists() else 0)
         codes.finish(keep=True)
@@ -488,6 +490,176 @@ def test_a_wrong_folder_of_pictures_is_one_sentence(case, photographs, tmp_path,
     options = ("--input", shop, "--modality", "image", "--output", tmp_path / "codes.npy")
     code, _, errors = said_by(capsys, photographs[0], *options)
     assert code == 2 and sentence in errors[0] and os.listdir(tmp_path) == ["shop"]
+
+
+# --- broken pictures that are left out ----------------------------------------------------------------------------
+
+LEFT_OUT = [7, 20, 21, 47]
+
+
+@pytest.fixture
+def damaged(photographs, tmp_path, monkeypatch):
+    """The folder of pictures, some of them broken, read in blocks of 10."""
+    shop = tmp_path / "shop"
+    shutil.copytree(photographs[1], shop)
+    os.truncate(shop / "p07.png", 60)
+    for row in LEFT_OUT[1:]:
+        (shop / f"p{row}.png").write_bytes(b"not a picture")
+    monkeypatch.setitem(inputs.BLOCK_ITEMS, "pixels", 10)
+    return shop
+
+
+def skipping(shop, output, *more):
+    return ("--input", shop, "--modality", "image", "--output", output, "--broken", "skip", *more)
+
+
+def whole_of(image):
+    return np.delete(image, LEFT_OUT, axis=0)
+
+
+WHOLE = [f"p{i:02}.png" for i in range(48) if i not in LEFT_OUT]
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_broken_pictures_have_no_row_are_named_and_counted(archive, damaged, photographs, tmp_path, capsys):
+    work, _, image, _ = photographs
+    place, inside = (zipped(damaged, tmp_path / "shop.zip"), "all/") if archive else (damaged, "")
+    output = tmp_path / "codes.npy"
+    code, (line,), errors = said_by(capsys, work, *skipping(place, output))
+    assert code == 0 and line.startswith("44 items of 8 bits, ") and ", 4 broken left out: " in line
+    np.testing.assert_array_equal(np.load(output), whole_of(image))
+    assert (tmp_path / "codes.npy.ids.txt").read_text().splitlines() == [f"{inside}{name}" for name in WHOLE]
+    for error, row in zip(errors, LEFT_OUT, strict=False):
+        assert error.startswith(f"jhash: {place}: left out: {inside}p{row:02}.png: ")
+    assert len(errors) == 5 and f"4 of 48 items are broken and left out, such as {inside}p07.png: " in errors[-1]
+    assert not [name for name in os.listdir(tmp_path) if "partial" in name]
+
+
+def test_without_broken_pictures_all_rows_have_ids_too(photographs, tmp_path, capsys):
+    work, shop, image, _ = photographs
+    code, (line,), errors = said_by(capsys, work, *skipping(shop, tmp_path / "codes.npy", "--packed"))
+    assert (code, errors) == (0, []) and line.endswith(f"packed uint8; ids of its rows in {tmp_path}/codes.npy.ids.txt")
+    np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), np.packbits(image > 0, axis=1))
+    assert read_ids(tmp_path / "codes.npy.ids.txt") == [f"p{i:02}.png" for i in range(48)]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_an_index_gets_the_ids_of_whole_pictures(given, damaged, photographs, tmp_path, monkeypatch, capsys):
+    work, _, image, _ = photographs
+    monkeypatch.setattr(encode, "ADDED", 9)
+    (tmp_path / "ids.txt").write_text("".join(f"sku-{i}\n" for i in range(48)))
+    ids = [f"sku-{i}" for i in range(48) if i not in LEFT_OUT] if given else WHOLE
+    more = ("--index", tmp_path / "i.index", *(("--ids", tmp_path / "ids.txt") if given else ()))
+    assert said_by(capsys, work, *skipping(damaged, tmp_path / "codes.npy", *more))[0] == 0
+    np.testing.assert_array_equal(held_by(tmp_path / "i.index", work, ids)[0], whole_of(image))
+    assert read_ids(tmp_path / "codes.npy.ids.txt") == ids
+
+
+def killed_after(blocks, work, options, monkeypatch, capsys):
+    """Gives the command, which ends behind some blocks and leaves what a kill leaves: what counted before."""
+    whole = trained.encoded
+
+    def ends(*given):
+        for number, codes in enumerate(whole(*given)):
+            if number == blocks:
+                raise KeyboardInterrupt
+            yield codes
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encode, "encoded", ends)
+        patch.setattr(code_file, "SECONDS", 0.0)
+        patch.setattr(code_file.CodeFile, "leave", lambda self: None)
+        assert said_by(capsys, work, *options)[0] == 130
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 4])
+def test_rows_and_ids_are_the_same_after_a_kill(blocks, damaged, photographs, tmp_path, monkeypatch, capsys):
+    work, _, image, _ = photographs
+    options = skipping(damaged, tmp_path / "codes.npy")
+    killed_after(blocks, work, options, monkeypatch, capsys)
+    code, lines, errors = said_by(capsys, work, *options)
+    assert code == 0 and f"goes on after {10 * blocks} of 48 items" in lines[0]
+    before = sum(row < 10 * blocks for row in LEFT_OUT)
+    assert f"44 items of 8 bits, {10 * blocks - before} of them before" in lines[1]
+    assert len(errors) == 5 - before and "4 of 48 items are broken and left out, such as p07.png" in errors[-1]
+    np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), whole_of(image))
+    assert read_ids(tmp_path / "codes.npy.ids.txt") == WHOLE
+
+
+def test_a_block_of_broken_pictures_alone_counts_after_a_kill(photographs, tmp_path, monkeypatch, capsys):
+    work, shop, image, _ = photographs
+    shutil.copytree(shop, tmp_path / "shop")
+    for row in range(10):
+        (tmp_path / "shop" / f"p{row:02}.png").write_bytes(b"")
+    monkeypatch.setitem(inputs.BLOCK_ITEMS, "pixels", 10)
+    options = skipping(tmp_path / "shop", tmp_path / "codes.npy")
+    killed_after(1, work, options, monkeypatch, capsys)
+    assert "goes on after 10 of 48 items" in said_by(capsys, work, *options)[1][0]
+    np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), image[10:])
+
+
+def test_what_was_refused_goes_on_with_skip_and_not_the_other_way(damaged, photographs, tmp_path, monkeypatch, capsys):
+    work, _, image, _ = photographs
+    (damaged / "p07.png").write_bytes((damaged / "p10.png").read_bytes())
+    options = skipping(damaged, tmp_path / "codes.npy")
+    code, _, (error,) = said_by(capsys, work, *options[:-2])
+    assert code == 2 and error == f"jhash: error: {damaged}: p20.png: not a picture ({', '.join(decode.FORMATS)})."
+    killed_after(1, work, options, monkeypatch, capsys)
+    code, lines, (error,) = said_by(capsys, work, *options[:-2])
+    assert code == 2 and "begins again: broken items are left out of it." in lines[0] and "p20.png" in error
+    assert "goes on after 20 of 48 items" in said_by(capsys, work, *options)[1][0]
+    np.testing.assert_array_equal(np.load(tmp_path / "codes.npy")[8:], np.delete(image, LEFT_OUT[1:], axis=0)[8:])
+
+
+def test_ids_beside_codes_are_those_of_the_codes_whatever_the_option(damaged, photographs, tmp_path, capsys):
+    work, shop, *_ = photographs
+    options = skipping(damaged, tmp_path / "codes.npy")
+    said_by(capsys, work, *options)
+    assert said_by(capsys, work, "--input", shop, *options[2:-2])[0] == 0
+    assert read_ids(tmp_path / "codes.npy.ids.txt") == [f"p{i:02}.png" for i in range(48)]
+
+
+def test_broken_pictures_alone_are_one_sentence_and_nothing_left(photographs, tmp_path, capsys):
+    (tmp_path / "shop").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "shop" / name).write_bytes(b"")
+    code, lines, errors = said_by(capsys, photographs[0], *skipping(tmp_path / "shop", tmp_path / "codes.npy"))
+    assert code == 2 and lines == []
+    assert "--input: every one of 2 items is broken, such as a.png: not a picture" in errors[-1]
+    assert os.listdir(tmp_path) == ["shop"]
+
+
+@pytest.mark.parametrize(
+    "name, content, more, sentence",
+    [
+        (
+            "a.txt",
+            b"red",
+            (),
+            "a.txt: --broken: expected a folder or .zip of pictures or clips to skip in, found neither",
+        ),
+        ("shop/a\nb.png", b"", (), "codes.npy.ids.txt: expected ids of one line each, found 'a\\nb.png'."),
+        (
+            "shop/a.png",
+            b"",
+            ("--index", "i", "--ids", "codes.npy.ids.txt"),
+            "codes.npy.ids.txt: --ids: expected another file than the one of the ids beside --output.",
+        ),
+    ],
+)
+def test_where_nothing_can_be_left_out_is_one_sentence(
+    name, content, more, sentence, photographs, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_bytes(content)
+    given = name if name.endswith(".txt") else "shop"
+    options = ("--input", given, "--modality", "text" if given == name else "image", "--output", "codes.npy", *more)
+    code, _, errors = said_by(capsys, photographs[0], *options, "--broken", "skip")
+    assert code == 2 and sentence in errors[0] and os.listdir() == [given]
+
+
+# --- texts --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -65,18 +65,30 @@ class Items:
     identity: dict[str, Any]  # of JSON's values: it differs where the items do
     names: Callable[[int, int], list[str]] | None = None  # (start, stop) -> what they are called, where they have names
     block: int = 1  # how many are best read at once
+    broken: Mapping[int, str] | None = None  # row -> what is wrong, of those read so far; None: they aren't skipped
 
     def __len__(self) -> int:
         return self.shape[0]
 
 
-def open_items(given: str, wanted: Wanted, field: str = "--input") -> Items:
+def open_items(given: str, wanted: Wanted, field: str = "--input", skip: bool = False) -> Items:
     """Finds out what was given and opens it.
 
+    Args:
+        given: see above.
+        wanted: what the model takes.
+        field: what a sentence calls it.
+        skip: pictures and clips that cannot be decoded are read as black ones and said in `Items.broken`.
+
     Raises:
-        InputError: nothing there, nothing in it, or nothing that the model can encode.
+        InputError: nothing there, nothing in it, or nothing that the model can encode; nothing of which broken items
+            could be skipped.
     """
-    items = _opened(given, wanted, field)
+    items = _opened(given, wanted, field, skip)
+    if skip and items.broken is None:
+        raise InputError(
+            f"{given}: --broken: expected a folder or .zip of pictures or clips to skip in, found neither."
+        )
     if not len(items):
         raise InputError(f"{given}: {field}: expected at least one item, found none.")
     size = 4 * math.prod(items.shape[1:])
@@ -93,7 +105,7 @@ def is_named(given: str) -> bool:
     return bool(kinds & set(endings)) or _dataset(given) is not None or _conversion(given)[0] is not None
 
 
-def _opened(given: str, wanted: Wanted, field: str) -> Items:
+def _opened(given: str, wanted: Wanted, field: str, skip: bool) -> Items:
     path = Path(given)
     folder, split = _conversion(given)
     if folder is not None:
@@ -101,7 +113,7 @@ def _opened(given: str, wanted: Wanted, field: str) -> Items:
     if path.suffix in TEXTS:
         return _of_texts(path, wanted, field)
     if path.is_dir() or path.suffix.lower() in (".zip", *SUFFIXES):
-        return _of_pictures(path, wanted, field)
+        return _of_pictures(path, wanted, field, skip)
     if not path.exists() and _dataset(given) is not None:
         return _of_dataset(given, wanted, field)
     return _of_array(given, wanted, field)
@@ -155,11 +167,12 @@ def _of_texts(path: Path, wanted: Wanted, field: str) -> Items:
     return Items(str(path), (texts.size, len(wanted.vocabulary)), texts.bags, listed.stamp(path), named)
 
 
-def _of_pictures(path: Path, wanted: Wanted, field: str) -> Items:
+def _of_pictures(path: Path, wanted: Wanted, field: str, skip: bool) -> Items:
     if wanted.form != "pixels" or len(wanted.shape) not in (3, 4) or wanted.shape[-1] != 3:
         raise InputError(f"{path}: {field}: expected {wanted.said}, which no pictures are, found pictures or a folder.")
-    found = listed.Pictures(path, wanted.shape, wanted.data.get("fit", "whole"))
-    return Items(str(path), (len(found.paths), *wanted.shape), found.read, found.identity(), found.names)
+    found = listed.Pictures(path, wanted.shape, wanted.data.get("fit", "whole"), skip)
+    items = Items(str(path), (len(found.paths), *wanted.shape), found.read, found.identity(), found.names)
+    return dataclasses.replace(items, broken=found.broken if skip else None)
 
 
 # ---- datasets

@@ -1,5 +1,6 @@
 """Texts, a line an item, and pictures or clips, a file an item: as many as there are, a block in memory."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jhash.data.decode import SUFFIXES, Broken, Folder, Look, clip, open_root, picture
+from jhash.data.decode import SUFFIXES, Broken, Folder, Look, clip, open_root, picture, reason
 from jhash.data.one_pass import ahead
 from jhash.data.text import bag_of_words
 from jhash.types import InputError
@@ -113,7 +114,7 @@ class Pictures:
     Where items are clips [T, H, W, 3], an item is a video file, or a folder in which pictures lie.
     """
 
-    def __init__(self, path: Path, shape: Sequence[int], fit: str):
+    def __init__(self, path: Path, shape: Sequence[int], fit: str, skip: bool = False):
         """Opens a folder, .zip or picture. Raises InputError: there is none, or it holds no pictures."""
         if path.is_dir() or path.suffix.lower() == ".zip":
             self.root, self.files = path, open_root(path)
@@ -126,12 +127,29 @@ class Pictures:
         if not self.paths:
             kinds = f"folders of pictures or {', '.join(CLIPS)}" if len(shape) == 4 else ", ".join(SUFFIXES)
             raise InputError(f"{path}: expected {kinds}, found none.")
+        self.shape, self.skip = tuple(shape), skip
+        self.broken: dict[int, str] = {}  # of what was read: row -> its name and what is wrong, where these are skipped
         self.look = Look(shape[-3], shape[-2], shape[0] if len(shape) == 4 else 1, fit)
         self.decode = clip if len(shape) == 4 else lambda files, name, look: picture(files.read(name), look)
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """uint8 [stop - start, H, W, 3], of clips [stop - start, T, H, W, 3]; threads decode beside each other."""
-        return np.stack([values for _, values in ahead(self._decoded, self.paths[start:stop])])
+        """uint8 [stop - start, H, W, 3], of clips [stop - start, T, H, W, 3]; threads decode beside each other.
+
+        What is broken and skipped is black and in `broken`, so that a block has its length whatever is in it.
+
+        Raises:
+            InputError: something broken, unless it is skipped.
+        """
+        read = np.zeros((len(self.paths[start:stop]), *self.shape), np.uint8)
+        with contextlib.closing(ahead(self._decoded, self.paths[start:stop])) as decoded:
+            for place, (name, values) in enumerate(decoded):
+                if not isinstance(values, Broken):
+                    read[place] = values
+                elif self.skip:
+                    self.broken[start + place] = f"{name}: {values}"
+                else:
+                    raise InputError(f"{self.root}: {name}: {values}.") from values
+        return read
 
     def names(self, start: int, stop: int) -> list[str]:
         """Their paths inside the folder or archive."""
@@ -144,11 +162,11 @@ class Pictures:
             sha.update(json.dumps([name, self.files.stamp(name)]).encode())
         return {"root": str(self.root.resolve()), "files": len(self.paths), "digest": sha.hexdigest()}
 
-    def _decoded(self, name: str) -> np.ndarray:
+    def _decoded(self, name: str) -> np.ndarray | Broken:
         try:
             return self.decode(self.files, name, self.look)
         except (Broken, OSError) as error:
-            raise InputError(f"{self.root}: {name}: {getattr(error, 'strerror', None) or error}.") from error
+            return Broken(reason(error))
 
 
 def _in_folder(root: Path) -> Iterator[str]:
