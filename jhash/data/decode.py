@@ -120,6 +120,11 @@ class Archive:
         return " ".join(f"{member.file_size} {member.CRC}" for member in found) or "missing"
 
 
+def reason(error: Exception) -> str:
+    """What is wrong with an item, without the path that an operating system's error repeats."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
 def _plain(name: str) -> str:
     """'./a//b.jpg' as 'a/b.jpg', which is what a folder finds by it."""
     return str(PurePosixPath(name))
@@ -245,8 +250,7 @@ def _video(path: Path, look: Look) -> np.ndarray:
     except Broken:
         raise
     except Exception as error:  # FFmpeg's errors, and what a reader does with damaged numbers
-        why = getattr(error, "strerror", None) or error or type(error).__name__
-        raise Broken(f"damaged or not a video: {why}") from error
+        raise Broken(f"damaged or not a video: {reason(error)}") from error
 
 
 def _count(container) -> int:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jhash.data.decode import Archive, Broken, Folder, Look, clip, open_root, picture
+from jhash.data.decode import Archive, Broken, Folder, Look, clip, open_root, picture, reason
 from jhash.data.manifest import PARTS, Item, label_rows, read_manifest
 from jhash.data.one_pass import ahead, growing
 from jhash.data.source import ArrayTable, write_array
@@ -167,7 +167,7 @@ class Job(NamedTuple):
                     picture(self.files.read(name), look) if medium == "image" else clip(self.files, name, look)
                 )
             except (Broken, OSError) as error:
-                return Broken(f"{name or medium}: {getattr(error, 'strerror', None) or error}")
+                return Broken(f"{name or medium}: {reason(error)}")
         return decoded
 
     def write(self, folder: Path, digest: str) -> None:
