@@ -410,7 +410,7 @@ def test_a_variant_fills_what_is_not_set_alone():
         ({"variant": "papper"}, "config.hyper.variant: expected one of paper, released, found 'papper'"),
         ({"encoder": "gru"}, "config.hyper.encoder: expected one of transformer, lstm, convolution"),
         ({"encode_with": "l", "dual_stream": False}, "needs the dual stream"),
-        ({"reconstruction": 0, "gamma1": 0, "gamma2": 0}, "a loss with a weight above 0"),
+        ({"reconstruction": 0, "gamma1": 0, "gamma2": 0}, "reconstruction, gamma1, gamma2 above 0, found none"),
     ],
 )
 def test_a_field_that_makes_no_sense_is_a_sentence(fields, sentence):
