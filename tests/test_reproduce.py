@@ -165,6 +165,13 @@ def test_a_set_of_another_paper_is_refused():
         cells.blocks(named("dkph", "Table 2"), ["digits"], asked())
 
 
+def test_itq_of_each_medium_by_itself_is_asked_within_media_alone():
+    (block,) = cells.blocks(named("dsmhn", "Table 1"), ["wikipedia"], asked())
+    itq = block.cells[[row.label for row in block.grid.rows].index("ITQ")]
+    within = [column.label.split(",")[0] in ("image → image", "text → text") for column in block.grid.columns]
+    assert [cell.measure is not None for cell in itq] == within == [bool(cell.runs) for cell in itq]
+
+
 # numbers
 
 

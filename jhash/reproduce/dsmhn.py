@@ -9,6 +9,7 @@ IMAGE_TEXT = ("mirflickr25k", "nuswide_tc21", "mscoco")
 STAND_INS = ("fashion", "wikipedia")
 FULL = Row("DSMHN", {}, baselines=True)
 NOTE = "A reconstruction from the paper's abstract: there is no printed number to compare with."
+APART = "between media: it hashes each medium by itself, and their codes have nothing in common"
 LOSSES = ("logistic", "contrastive", "squared", "triplet")
 
 
@@ -29,9 +30,15 @@ def directions(data: Data, lengths: tuple[int, ...]) -> list[Column]:
     ]
 
 
+def within(score: Score) -> Score | None:
+    """What a method that hashes each medium by itself can be asked."""
+    return score if score.asks == score.answers else None
+
+
 def tasks(data: Data) -> Grid:
-    rows = [Row(label, {}, method=name, baselines=True) for label, name in (("CCA-ITQ", "cca_itq"), ("ITQ", "itq"))]
-    return Grid([FULL, *rows], directions(data, (16, 32, 64)), reference="DSMHN")
+    cca = Row("CCA-ITQ", {}, method="cca_itq", baselines=True)
+    itq = Row("ITQ", {}, APART, method="itq", baselines=True, measure=within)
+    return Grid([FULL, cca, itq], directions(data, (16, 32, 64)), reference="DSMHN")
 
 
 def losses(data: Data) -> Grid:
