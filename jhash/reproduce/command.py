@@ -131,18 +131,20 @@ def _reproduce(asked: argparse.Namespace, argv: list[str]) -> int:
 
 
 def _only(number: int, needed, cache: Path) -> int:
-    from jhash.reproduce import runs
+    from jhash.reproduce import damage, runs
 
     if not 0 <= number < len(needed):
         raise InputError(f"--only: expected the number, from 0, of one of {len(needed)} runs, found {number}")
+    damage.clear([needed[number]], cache)
     runs.carry_out(needed[number], cache)
     return 0
 
 
 def _all(needed, cache: Path) -> dict[str, str]:
     """Carries out what is not in the cache, with a bar that knows how many are left."""
-    from jhash.reproduce import runs
+    from jhash.reproduce import damage, runs
 
+    damage.clear(needed, cache)
     begun = sum(run.done(cache) for run in needed)
     print(f"jhash: {len(needed)} runs, {begun} of them in the cache {cache}", file=sys.stderr, flush=True)
     terminal = sys.stderr

@@ -31,6 +31,7 @@ DONE = "done.json"
 SHOWN_ONLY = ("pages", "given", "journal", "cost")  # rooms that change no number of a run
 FAILURES = (InputError, Diverged, BrokenCheckpoint, MemoryError, jax.errors.JaxRuntimeError)  # of one run
 PACKAGES = ("jax", "flax", "optax", "numpy")
+FACTS = ("title", "key", "seconds", *PACKAGES, "python", "device", "jhash")  # what DONE says
 LEFT_OUT = ("seed", "baselines", "hyper.bits")  # of a title, which has them elsewhere or not at all
 WAIT = 5.0  # seconds between two looks at a run that another process has in hand
 
