@@ -9,7 +9,8 @@ import pytest
 
 from jhash import experiment, intervals, report
 from jhash.pages import embedding
-from jhash.reproduce import again, command, data, outcome, runs
+from jhash.reproduce import again, command, data, outcome, page, runs
+from jhash.types import InputError
 
 EXHIBITS = [exhibit for paper in command.PAPERS for exhibit in command.exhibits(paper)]
 SHIPPED = [
@@ -64,3 +65,25 @@ def test_every_cell_that_can_be_filled_is_filled(exhibit, name, folder):
             assert bool(cell["why"]) == empty
     for file in ("report.html", "table.tex", "table.md", "references.bib"):
         assert (made.parent / file).stat().st_size
+
+
+def test_all_tables_end_with_what_was_made_and_what_was_skipped(folder, capsys):
+    words = ["--paper", "mcmsh", "--table", "all", "--dataset", "jhmdb", "--budget", "quick", "--workdir", str(folder)]
+    assert command.main(words) == 0
+    captured = capsys.readouterr()
+    made, skipped = captured.out.split("\nMade:\n")[1].split("\nSkipped:\n")
+    assert [line.split(":")[0].strip() for line in made.splitlines()] == ["Table 1", "Table 2", "Table 3", "Table 5"]
+    assert skipped == "  Table 4: jhmdb cannot take the place of fcvid\n"
+    assert captured.err.count("Table 4: skipped: jhmdb cannot") == 1
+
+
+def test_a_table_that_cannot_be_read_does_not_end_the_others(tmp_path, monkeypatch, capsys):
+    def broken(folder, exhibit, *_):
+        if exhibit.name == "Table 3":
+            raise InputError("its codes can't be read.")
+        return "a page"
+
+    monkeypatch.setattr(page, "write", broken)
+    words = ["--paper", "dsmhn", "--table", "all", "--workdir", str(tmp_path), "--data", str(tmp_path)]
+    assert command.main(words) == 3
+    assert capsys.readouterr().out.endswith("Skipped:\n  Table 3: its codes can't be read.\n")
