@@ -3,10 +3,12 @@
 import contextlib
 import fcntl
 import json
+import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from jhash.types import InputError
 
@@ -20,9 +22,28 @@ class Busy(InputError):
 
 def write_json(path: Path, content: Any) -> None:
     """Writes strict JSON, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    partial.replace(path)
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    with written(path) as file:
+        file.write(text.encode())
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """A file to write in, which becomes `path` when all of it is on the disk.
+
+    Till then it has a name of this process's own, the machine's in it too: the tasks of one array may run on several,
+    in one folder. What a killed process leaves of it is read by nobody.
+    """
+    partial = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import pytest
 
 from jhash import intervals
 from jhash.config import method_of
-from jhash.reproduce import cells, command, data, findings, grid, measured, outcome, page, printed, runs
+from jhash.reproduce import cells, command, cost, data, findings, grid, measured, outcome, page, printed, runs
 from jhash.types import InputError
 
 TABLES = Path(__file__).parents[2] / "shared" / "tables"
@@ -165,6 +165,13 @@ def test_a_set_of_another_paper_is_refused():
         cells.blocks(named("dkph", "Table 2"), ["digits"], asked())
 
 
+def test_itq_of_each_medium_by_itself_is_asked_within_media_alone():
+    (block,) = cells.blocks(named("dsmhn", "Table 1"), ["wikipedia"], asked())
+    itq = block.cells[[row.label for row in block.grid.rows].index("ITQ")]
+    within = [column.label.split(",")[0] in ("image → image", "text → text") for column in block.grid.columns]
+    assert [cell.measure is not None for cell in itq] == within == [bool(cell.runs) for cell in itq]
+
+
 # numbers
 
 
@@ -294,3 +301,70 @@ def test_quick_says_what_it_changes_and_published_sets_have_no_quick():
     (line,) = page._quick(exhibit, cells.blocks(exhibit, ["jhmdb"], asked()), asked())
     assert "hyper.steps 400 in place of 1500" in line
     assert page._quick(exhibit, cells.blocks(exhibit, [], asked()), asked()) == []
+
+
+# all of a paper's
+
+
+def parsed(*words):
+    return command.parser().parse_args(words)
+
+
+def test_all_tables_leave_out_those_that_the_data_cannot_stand_for():
+    found, skipped = command.split(parsed("--paper", "mcmsh", "--table", "all", "--dataset", "nmnist"))
+    assert [one.name for one in found] == ["Table 1", "Table 2", "Table 3", "Table 5"]  # Table 5 needs no data
+    assert skipped == {"Table 4": "nmnist cannot take the place of fcvid"}
+
+
+def test_all_tables_take_of_several_data_sets_those_that_each_can_have():
+    asked = parsed("--paper", "she", "--table", "all", "--dataset", "xmedia", "--dataset", "nuswide")
+    found, skipped = command.split(asked)
+    names = {one.name: command.names_for(one, asked) for one in found}
+    assert names["Table 2"] == ["nuswide"] and names["Table 5"] == ["xmedia", "nuswide"]
+    assert list(skipped) == ["Table 4"]
+
+
+def test_a_set_of_no_table_is_refused_also_for_all_of_them():
+    with pytest.raises(InputError, match="--dataset: expected one of fcvid, nmnist, jhmdb, shapes, found 'nmnits'"):
+        command.split(parsed("--paper", "mcmsh", "--table", "all", "--dataset", "nmnits"))
+
+
+# times and names
+
+
+def test_a_time_of_another_processor_is_measured_again(tmp_path, monkeypatch):
+    asked = grid.Cost("milliseconds", "mcmsh_fcvid", (("video", (25, 4096)),))
+    measured_on = []
+
+    def measured(method, asked, device):
+        measured_on.append(device)
+        return {"parameters": 1.0, "multiply_adds": 1.0, "milliseconds": float(len(measured_on)), "how": device}
+
+    monkeypatch.setattr(cost, "_measured", measured)
+    found = []
+    for machine in ("cpu, one, 2 cores", "cpu, one, 4 cores", "cpu, other, 2 cores", "cpu, one, 2 cores"):
+        monkeypatch.setattr(runs, "machine", lambda machine=machine: machine)
+        found.append(cost.measure(asked, {}, tmp_path / "runs"))
+    assert found == [(1, "cpu, one, 2 cores"), (2, "cpu, one, 4 cores"), (3, "cpu, other, 2 cores"), found[0]]
+
+
+def test_a_damaged_time_is_measured_again(tmp_path, monkeypatch, capsys):
+    asked = grid.Cost("parameters", "mcmsh_fcvid", (("video", (25, 4096)),))
+    monkeypatch.setattr(cost, "_measured", lambda *_: {"parameters": 1.0})
+    cost.measure(asked, {}, tmp_path / "runs")
+    (kept,) = (tmp_path / "costs").iterdir()
+    kept.write_text("{")
+    assert cost.measure(asked, {}, tmp_path / "runs") == (1.0, "") and json.loads(kept.read_text())
+    assert capsys.readouterr().err.count(kept.name) == 1
+
+
+def test_a_machine_is_named_by_its_processor_and_the_cores_that_may_be_used(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "processor : 0\nmodel name\t: Some Processor @ 1 GHz\n")
+    monkeypatch.setattr(runs.os, "sched_getaffinity", lambda _: {0, 5, 6})
+    assert runs.machine().endswith(", Some Processor @ 1 GHz, 3 cores")
+
+
+@pytest.mark.parametrize("exhibit", command.exhibits("dsmhn")[:3], ids=title)
+def test_a_table_that_the_paper_does_not_print_is_called_ours(exhibit):
+    assert "a table of ours, our numbers only" in exhibit.title and "not the paper's" in exhibit.notes[0]
+    assert not exhibit.stand_ins or any("in the place of MIRFLICKR-25K" in note for note in exhibit.notes)

@@ -245,7 +245,6 @@ def test_published_sets_are_compared_by_value_and_taken_to_another_set(tmp_path,
         if config.data.name == "fcvid":
             return trained(config, folder)
         untrained(config, folder)
-        (folder / "config.json").write_text(json.dumps(config.to_dict()))
 
     monkeypatch.setattr(experiment, "run", quicker)
     assert reproduce("--paper", "dkph", "--table", "3", "--data", str(folder), folder=tmp_path / "w") == 0

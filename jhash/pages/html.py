@@ -4,6 +4,7 @@ Functions that take words escape them; parts of a page are HTML already.
 """
 
 import os
+import platform
 import re
 from collections.abc import Sequence
 from html import escape
@@ -107,7 +108,7 @@ def write(path: Path, text: str) -> None:
         OSError: where the disk is full or the folder can't be written to; what was there before stays.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.partial")  # two may write one page
     try:
         partial.write_text(text, encoding="utf-8", newline="\n")
         os.replace(partial, path)

@@ -4,11 +4,12 @@ What takes long is kept in the run's folder, whose name stands for config, data 
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jhash import experiment
+from jhash.checkpoint import BrokenCheckpoint
 from jhash.curves import curve
 from jhash.data.dataset import Dataset, Task
 from jhash.data.load import load_dataset
@@ -23,7 +25,9 @@ from jhash.evaluate import Model, encode, labels_of, load_model, score
 from jhash.methods.dkph import reconstruction_error
 from jhash.reproduce.grid import CrossScore, ReconstructionError, Score, StreamScore
 from jhash.reproduce.measured import Measured, of_directions, of_score
+from jhash.reproduce.runs import DONE
 from jhash.types import InputError
+from jhash.workdir import write_json, written
 
 BLOCK = 256  # clips rebuilt at a time
 
@@ -51,14 +55,20 @@ def open_run(folder: Path, seed: int, method: str) -> Opened:
     config = ConfigDict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     dataset = experiment.dataset_of(config, None)
     own = folder / f"seed-{seed}" / method
-    codes = {part: np.load(own / f"codes_{part.replace('/', '_')}.npy", allow_pickle=False) for part in dataset.parts}
-    return Opened(config, dataset, load_model(folder, seed, method), codes)
+    names = {part: own / f"codes_{part.replace('/', '_')}.npy" for part in dataset.parts}
+    try:
+        codes = {part: np.load(file, allow_pickle=False) for part, file in names.items()}
+        return Opened(config, dataset, load_model(folder, seed, method), codes)
+    except (OSError, ValueError, EOFError, BrokenCheckpoint) as error:
+        (folder / DONE).unlink(missing_ok=True)
+        raise InputError(f"{folder}: what this finished run left can't be read: {error}.") from error
 
 
 def curves(folder: Path, seed: int, method: str) -> list[dict]:
     """Precision and recall by rank of each drawn task, or of all where none is: as curves.json."""
     kept = folder / f"curves-{_own_digest(f'{method} {seed}')}.json"
-    if not kept.is_file():
+    found = _kept(kept, lambda file: json.loads(file.read_text(encoding="utf-8")))
+    if found is None:
         run, found = open_run(folder, seed, method), []
         for task in run.tasks:
             if task.drawn or not any(one.drawn for one in run.tasks):
@@ -66,8 +76,8 @@ def curves(folder: Path, seed: int, method: str) -> list[dict]:
                 arrays = run.arrays(task)
                 own = np.arange(len(arrays[0])) if task.self_in_database else None
                 found.append(names | curve(*arrays, own))
-        experiment.write_json(kept, found)
-    return json.loads(kept.read_text(encoding="utf-8"))
+        write_json(kept, found)
+    return found
 
 
 def measure(measure, folder: Path, seed: int, other: Path | None) -> Measured:
@@ -80,23 +90,31 @@ def measure(measure, folder: Path, seed: int, other: Path | None) -> Measured:
         other: of a CrossScore's change, the run that was trained on the other data set.
     """
     kept = folder / f"measured-{_own_digest(f'{measure} {other and other.name}')}.npy"
-    if not kept.is_file():
+    values = _kept(kept, functools.partial(np.load, allow_pickle=False))
+    if values is None:
         if isinstance(measure, ReconstructionError):
             values = _errors(folder, seed, measure)
         elif isinstance(measure, StreamScore):
             values = _stream(folder, seed, measure)
         else:
             values = _cross(folder, seed, measure)
-        partial = kept.with_name(f".{os.getpid()}.partial.npy")
-        np.save(partial, values)
-        partial.replace(kept)
-    values = np.load(kept, allow_pickle=False)
+        with written(kept) as file:
+            np.save(file, values)
     if isinstance(measure, CrossScore) and measure.what == "change":
         method = json.loads((other / "config.json").read_text(encoding="utf-8"))["method"]
         there = of_score(other, Score(measure.preset, measure.k), method, seed).value
         return Measured(100 * (float(values.mean()) / there - 1))
     asks = json.loads((folder / "results.json").read_text(encoding="utf-8"))[0]["query"].split(" ")[0]
     return of_directions([(asks, values)])
+
+
+def _kept(file: Path, read: Callable[[Path], Any]) -> Any:
+    """What a file has, or None where it isn't there or is damaged."""
+    try:
+        return read(file) if file.is_file() else None
+    except (OSError, ValueError, EOFError) as error:
+        experiment.say(f"{file}: damaged, and made again ({error})")
+        return None
 
 
 def _own_digest(words: str) -> str:

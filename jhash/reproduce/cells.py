@@ -79,6 +79,8 @@ def _cell(exhibit: Exhibit, grid: Grid, row, column, asked: Asked, digest: str, 
     if column.over:
         return Cell(None, method)
     measure = row.measure(column.measure)
+    if measure is None:
+        return Cell(None, method, why=row.why)
     if isinstance(measure, Cost):
         return Cell(measure, method, changes=dict(column.changes) | dict(row.changes))
     if missing:

@@ -80,6 +80,34 @@ def chosen(asked: argparse.Namespace) -> list[Exhibit]:
     return found
 
 
+def everything(asked: argparse.Namespace) -> bool:
+    return "all" in (asked.table, asked.figure)
+
+
+def names_for(exhibit: Exhibit, asked: argparse.Namespace) -> list[str]:
+    """Of the data sets on the command line those that a table can have; all where it was asked for by its number."""
+    if not everything(asked):
+        return asked.dataset
+    return [name for name in asked.dataset if name in (*exhibit.datasets, *exhibit.stand_ins)]
+
+
+def split(asked: argparse.Namespace) -> tuple[list[Exhibit], dict[str, str]]:
+    """The tables that can be made of the data asked for, and name → reason of those that can't. Raises InputError."""
+    found = chosen(asked)
+    if not everything(asked):
+        return found, {}
+    known = list(dict.fromkeys(name for one in found for name in (*one.datasets, *one.stand_ins)))
+    for name in asked.dataset:
+        if name not in known:
+            raise InputError(f"--dataset: expected one of {', '.join(known)}, found {name!r}")
+    skipped = {
+        one.name: f"{' and '.join(asked.dataset)} cannot take the place of {' or '.join(one.datasets)}"
+        for one in found
+        if asked.dataset and not names_for(one, asked) and one.datasets != (SHAPES.name,)
+    }
+    return [one for one in found if one.name not in skipped], skipped
+
+
 def _list(asked: argparse.Namespace) -> int:
     reasons: dict[str, str] = {}
     for paper in PAPERS if asked.paper is None else (asked.paper,):
@@ -111,7 +139,8 @@ def _reproduce(asked: argparse.Namespace, argv: list[str]) -> int:
     from jhash.reproduce import cells, runs
 
     wanted = cells.Asked(asked.data, asked.seeds or SEEDS[asked.budget], asked.budget)
-    blocks = {exhibit: cells.blocks(exhibit, asked.dataset, wanted) for exhibit in chosen(asked)}
+    can, skipped = split(asked)
+    blocks = {exhibit: cells.blocks(exhibit, names_for(exhibit, asked), wanted) for exhibit in can}
     needed = cells.runs_needed([block for found in blocks.values() for block in found])
     if asked.count:
         print(len(needed))
@@ -120,29 +149,51 @@ def _reproduce(asked: argparse.Namespace, argv: list[str]) -> int:
     runs.compile_cache(cache)
     if asked.only is not None:
         return _only(asked.only, needed, cache)
+    for name, why in skipped.items():
+        print(f"jhash: {name}: skipped: {why}", file=sys.stderr)
     failed = _all(needed, cache)
     from jhash.reproduce import page
 
     command = f"python -m jhash.reproduce {shlex.join(argv)}"
+    made = []
     for exhibit, found in blocks.items():
-        folder = asked.workdir / page.folder_name(exhibit, asked.dataset, asked.budget, asked.seeds)
-        print(page.write(folder, exhibit, found, wanted, cache, failed, command))
-    return 3 if failed else 0
+        names = names_for(exhibit, asked)
+        folder = asked.workdir / page.folder_name(exhibit, names, asked.budget, asked.seeds)
+        try:
+            print(page.write(folder, exhibit, found, wanted, cache, failed, command))
+            made.append(_made(exhibit, found, folder))
+        except InputError as error:
+            if not everything(asked):
+                raise
+            skipped[exhibit.name] = str(error)
+    if everything(asked):
+        print("\n".join(["Made:", *made, *(["Skipped:"] if skipped else [])]))
+        print("\n".join(f"  {name}: {why}" for name, why in skipped.items()))
+    return 3 if failed or len(made) < len(blocks) else 0
+
+
+def _made(exhibit: Exhibit, blocks, folder: Path) -> str:
+    """'  Table 2: runs/reproduce/…/report.html', with what its cells are without where data are missing."""
+    missing = [block.data.name for block in blocks if block.missing]
+    without = f", without numbers on {', '.join(missing)}, which --list says more of" if missing else ""
+    return f"  {exhibit.name}: {folder / 'report.html'}{without}"
 
 
 def _only(number: int, needed, cache: Path) -> int:
-    from jhash.reproduce import runs
+    from jhash.reproduce import damage, runs
 
     if not 0 <= number < len(needed):
         raise InputError(f"--only: expected the number, from 0, of one of {len(needed)} runs, found {number}")
+    damage.clear([needed[number]], cache)
     runs.carry_out(needed[number], cache)
     return 0
 
 
 def _all(needed, cache: Path) -> dict[str, str]:
     """Carries out what is not in the cache, with a bar that knows how many are left."""
-    from jhash.reproduce import runs
+    from jhash.reproduce import damage, runs
 
+    damage.clear(needed, cache)
     begun = sum(run.done(cache) for run in needed)
     print(f"jhash: {len(needed)} runs, {begun} of them in the cache {cache}", file=sys.stderr, flush=True)
     terminal = sys.stderr

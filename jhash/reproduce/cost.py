@@ -1,4 +1,4 @@
-"""What encoding costs at shapes that need no data, measured once on a machine and kept beside the runs."""
+"""What encoding costs at shapes that need no data, measured once on each machine and kept beside the runs."""
 
 import dataclasses
 import hashlib
@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
 import jhash.cost
 from jhash.complexity import as_shapes
 from jhash.config import method_of
+from jhash.experiment import say
 from jhash.reproduce import runs
 from jhash.reproduce.grid import Cost
 from jhash.workdir import write_json
@@ -22,15 +21,26 @@ def measure(asked: Cost, changes: Mapping[str, Any], cache: Path) -> tuple[float
     """One number of the encoder of a config, its parameters drawn at random, and of a time what it is of."""
     config = importlib.import_module(f"jhash_configs.{asked.config}").get_config()
     config.update_from_flattened_dict(dict(changes))
-    method, device = method_of(config), jax.devices()[0].device_kind
+    method, device = method_of(config), runs.machine()
     made_by = [Path(module.__file__).read_bytes() for module in (jhash.cost, importlib.import_module(__name__))]
     named = [dataclasses.replace(asked, what=""), str(method), runs.module_digest((config.method,)), device, made_by]
     kept = cache.with_name("costs") / f"{hashlib.sha256(repr(named).encode()).hexdigest()[:16]}.json"
-    if not kept.is_file():
+    found = _kept(kept)
+    if asked.what not in found:
+        found = _measured(method, asked, device)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_json(kept, _measured(method, asked, device))
-    found = json.loads(kept.read_text(encoding="utf-8"))
+        write_json(kept, found)
     return found[asked.what], found["how"] if asked.what == "milliseconds" else ""
+
+
+def _kept(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        say(f"{file}: damaged, and measured again ({error})")
+        return {}
 
 
 def _measured(method, asked: Cost, device: str) -> dict[str, Any]:

@@ -74,10 +74,10 @@ class Row:
 
     label: str  # as printed, where it is printed
     changes: Mapping[str, Any] | None = None  # fields of the config; None where nothing can be run
-    why: str = ""  # the reason where nothing can be run
+    why: str = ""  # the reason where nothing can be run, or where it has no such number
     method: str = ""  # a baseline's, whose numbers stand beside the method's own
     baselines: bool = False  # whether the run takes the config's baselines along: the method as it stands does
-    measure: Callable[[Measure], Measure] = lambda measure: measure
+    measure: Callable[[Measure], Measure | None] = lambda measure: measure  # None: it has no such number
     at: tuple = ()  # its place in a picture: (series, x), or (row, column) of a heat map
 
 

@@ -11,6 +11,7 @@ import functools
 import gc
 import hashlib
 import json
+import os
 import platform
 import signal
 import time
@@ -31,6 +32,7 @@ DONE = "done.json"
 SHOWN_ONLY = ("pages", "given", "journal", "cost")  # rooms that change no number of a run
 FAILURES = (InputError, Diverged, BrokenCheckpoint, MemoryError, jax.errors.JaxRuntimeError)  # of one run
 PACKAGES = ("jax", "flax", "optax", "numpy")
+FACTS = ("title", "key", "seconds", *PACKAGES, "python", "device", "jhash")  # what DONE says
 LEFT_OUT = ("seed", "baselines", "hyper.bits")  # of a title, which has them elsewhere or not at all
 WAIT = 5.0  # seconds between two looks at a run that another process has in hand
 
@@ -137,7 +139,19 @@ def carry_out(run: Run, cache: Path) -> None:
     reason.unlink(missing_ok=True)
     facts = {"title": run.title, "key": run.key, "seconds": round(time.monotonic() - clock, 1)}  # of the last start
     facts |= {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
-    write_json(folder / DONE, facts | {"device": jax.devices()[0].device_kind, "jhash": jhash.__version__})
+    write_json(folder / DONE, facts | {"device": machine(), "jhash": jhash.__version__})
+
+
+def machine() -> str:
+    """'cpu, Intel(R) Xeon(R) Processor @ 2.50GHz, 2 cores': what a time is of."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    named = model or platform.processor() or platform.machine()
+    return f"{jax.devices()[0].device_kind}, {named}, {cores} core{'s' if cores != 1 else ''}"
 
 
 def _tuples(held: dict) -> dict:
