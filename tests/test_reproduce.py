@@ -209,7 +209,7 @@ def test_a_gap_is_judged_query_by_query():
     assert gap == pytest.approx(0.01) and low == pytest.approx(0.01) and high == pytest.approx(0.01)
 
 
-def part(rows, reference="full"):
+def part(rows, reference="full", seeds=1, lower=False):
     """A part of one column from {label: (ours, printed, low, high of the gap)}."""
     base = rows[reference]
     results = []
@@ -219,7 +219,7 @@ def part(rows, reference="full"):
             gap = outcome.Gap(ours - base[0], low, high, None if of_print is None else of_print - base[1])
         results.append((outcome.Result(ours=ours, printed=of_print, gap=gap),))
     facts = {"data": "d", "stands_for": "", "about": "", "columns": ("c",), "decimals": (3,), "missing": ""}
-    facts |= {"ordered": (True,), "results": tuple(results)}
+    facts |= {"ordered": (True,), "lower": (lower,), "results": tuple(results), "seeds": seeds, "unit": "as fractions"}
     return outcome.Part(rows=tuple(rows), reference=reference, **facts)
 
 
@@ -269,6 +269,13 @@ def test_sizes_and_means_of_other_columns_are_not_ordered(tmp_path, monkeypatch)
 def test_a_stand_in_stands_for_the_set_of_the_table(paper, name, stand_in, printed_set, tmp_path):
     (block,) = cells.blocks(named(paper, name), [stand_in], asked())
     assert outcome.part(named(paper, name), block, tmp_path / "runs", {}).stands_for == printed_set
+
+
+def test_a_printed_mean_of_columns_that_stand_beside_it_is_not_compared_again(tmp_path):
+    """With five media of other names it has only itself to be compared with."""
+    for names, compared in (([], False), (["digits"], True)):
+        (block,) = cells.blocks(named("she", "Table 3"), names, asked(tmp_path))
+        assert outcome._ordered(block, printed.table("she", "Table 3"))[-1] is compared
 
 
 def test_a_mean_of_two_directions_is_not_set_beside_one_of_twenty():

@@ -1,5 +1,6 @@
 """Whole tables by the command line, on shipped data and tiny settings: cached, resumed, and the same in every file."""
 
+import html
 import json
 import re
 import signal
@@ -97,6 +98,15 @@ def test_numbers_agree_in_page_json_latex_markdown_and_terminal(made, capsys):
             for text in texts:
                 assert re.search(rf"{cell['ours']:.3f} (±|\$\\pm\$){half} s{cell['deviation']:.3f}", text)
                 assert cell["printed"] is None or f"{cell['printed']:.3f}" in text
+
+
+def test_the_protocol_its_ties_and_what_is_searched_stand_beside_each_table(made):
+    found, folder = table(made)
+    for name in ("report.html", "table.tex", "table.md"):
+        text = html.unescape((folder / name).read_text())
+        assert "mAP@5, mAP@20, mAP@60 by protocol 'video', ties 'stable'" in text
+        assert re.search(r"test \(176 items\) (→|\$\\rightarrow\$) train \(433\)", text)
+    assert "'stable'" in found["parts"][0]["how"][0]
 
 
 def test_a_stand_in_is_called_one(made):

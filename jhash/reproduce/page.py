@@ -26,7 +26,6 @@ STANDS_IN = (
     "rows may."
 )
 FIRST_SEED = "Curves, codes and searches are the first seed's."
-UNITS = {"percent": "in percent", "fraction": "as fractions"}
 
 
 def folder_name(exhibit: Exhibit, names: Sequence[str], budget: str, seeds: int | None) -> str:
@@ -52,10 +51,15 @@ def write(
     write_json(folder / "table.json", _document(exhibit, parts, found, asked, command, ran))
     head = f"{printed.paper(exhibit.paper)['method'] if exhibit.paper in printed.PAPERS else 'DSMHN'}, {exhibit.name}"
     tables = [table(part) for part in parts]
-    pasted = [(*lines, f"{head}, {exhibit.title}; {_where(part)}") for lines, part in zip(tables, parts, strict=True)]
     labels = [f"tab:{exhibit.paper}-{exhibit.name.lower().replace(' ', '-')}-{part.data}" for part in parts]
-    latex = "\n".join(paste.latex(*lines, label) for lines, label in zip(pasted, labels, strict=True))
-    markdown = "\n".join(paste.markdown(*lines) for lines in tables)
+    latex = "\n".join(
+        paste.latex(*lines, f"{head}, {exhibit.title}; {_where(part)}", label, _below(part))
+        for part, lines, label in zip(parts, tables, labels, strict=True)
+    )
+    markdown = "\n".join(
+        "\n\n".join([_where(part), paste.markdown(*lines).rstrip(), *_below(part)]) + "\n"
+        for part, lines in zip(parts, tables, strict=True)
+    )
     references = bibtex(_methods(exhibit, blocks))
     for name, text in (("table.tex", latex), ("table.md", markdown), ("references.bib", references)):
         html.write(folder / name, text)
@@ -149,6 +153,15 @@ def _where(part: Part) -> str:
     return f"{part.data} in the place of {part.stands_for}" if part.stands_for else part.data
 
 
+def _scores(unit: str) -> str:
+    return f"Scores {unit}" if unit.split()[0] in ("in", "as") else f"{unit[0].upper()}{unit[1:]}"
+
+
+def _below(part: Part) -> list[str]:
+    """What may not be parted from a table: its unit and its protocols."""
+    return [f"{_scores(part.unit)}.", *part.how]
+
+
 def _seeds(asked: Asked) -> str:
     return f"{asked.seeds} seed{'s' if asked.seeds > 1 else ''}, budget {asked.budget}."
 
@@ -158,16 +171,19 @@ def _said(part: Part) -> list[str]:
 
 
 def _section(exhibit: Exhibit, part: Part, pictures: Sequence[dict], lines) -> str:
-    unit, (header, rows) = UNITS[printed.unit(exhibit.paper)], lines
+    header, rows = lines
     inside = []
     if part.stands_for:
         inside.append(html.note(STANDS_IN.format(data=part.data, about=part.about, stands_for=part.stands_for)))
     inside += [html.paragraph(line) for line in findings.orderings(part)]
-    figures = [html.figure(draw(picture, unit), picture.get("caption", "")) for picture in pictures]
+    figures = [html.figure(draw(picture, part.unit), picture.get("caption", "")) for picture in pictures]
     inside += [html.side_by_side(*figures)] if len(figures) > 1 else figures
     inside.append(html.table(header, rows))
     if any(one.low is not None for line in part.results for one in line):
-        inside.append(html.note(f"{LEGEND} Scores {unit}{', ours above, printed below' * bool(exhibit.printed)}."))
+        inside.append(
+            html.note(f"{LEGEND} {_scores(part.unit)}{', ours above, printed below' * bool(exhibit.printed)}.")
+        )
+    inside += [html.note(line) for line in part.how]
     gaps = findings.rows(part)
     if gaps:
         inside.append(html.details(f"Each row against {part.reference}", *(html.paragraph(line) for line in gaps)))
@@ -192,14 +208,14 @@ def draw(picture: Mapping, unit: str) -> str:
     """One of `drawn.pictures` as SVG."""
     if picture["kind"] == "lines":
         series = [charts.Line(line["name"], line["x"], line["y"], line["band"]) for line in picture["lines"]]
-        beside = {"recall": "precision", "R": "precision"}.get(picture["x"], f"score {unit}")
+        beside = {"recall": "precision", "R": "precision"}.get(picture["x"], _scores(unit).lower())
         zero = all(line["band"] for line in picture["lines"]) or picture["x"] in ("recall", "R")
         return charts.lines(picture["title"], picture["x"], beside, series, log=picture["log"], zero=zero)
     if picture["kind"] == "bars":
         groups: dict[str, list] = {}
         for bar in picture["bars"]:
             groups.setdefault(bar["group"], []).append(charts.Bar(bar["name"], bar["value"], bar["low"], bar["high"]))
-        return charts.bars(picture["title"], f"score {unit}", groups)
+        return charts.bars(picture["title"], _scores(unit).lower(), groups)
     if picture["kind"] == "heat":
         values = [[float("nan") if value is None else value for value in line] for line in picture["values"]]
         return charts.heat(picture["title"], picture["x"], "", picture["columns"], picture["rows"], values)
@@ -249,5 +265,5 @@ def _text(head: str, exhibit: Exhibit, parts: Sequence[Part], tables, folder: Pa
     lines = [f"{head}: {exhibit.title}"]
     for part, (header, rows) in zip(parts, tables, strict=True):
         lines += ["", _where(part), report.aligned([header, *rows])]
-        lines += [*_said(part), *_reasons(part)]
+        lines += [*_said(part), *part.how, *_reasons(part)]
     return "\n".join([*lines, "", f"{folder / 'report.html'}", ""])
