@@ -184,6 +184,27 @@ def test_percent_is_the_unit_of_a_paper_that_prints_percent(tmp_path, quickly):
     assert len(values) == 2 and whole["ours"] == pytest.approx(np.mean(values))
 
 
+def test_each_direction_has_its_scores_by_length_with_a_band_over_seeds(tmp_path, quickly):
+    words = ("--paper", "she", "--table", "2", "--dataset", "wikipedia")
+    for seeds in (1, 3):
+        folder = tmp_path / str(seeds)
+        assert reproduce(*words, "--seeds", str(seeds), folder=folder) == 0
+        found, _ = table(folder)
+        results = dict(zip(found["parts"][0]["rows"], found["parts"][0]["results"], strict=True))["SHE"]
+        for place, (picture, way) in enumerate(
+            zip(found["pictures"][0], ("image → text", "text → image"), strict=True)
+        ):
+            (line,) = picture["lines"]
+            ours = results[5 * place : 5 * place + 4]  # the fifth is their mean
+            assert way in picture["title"] and line["x"] == [16, 32, 64, 128]
+            assert line["y"] == [one["ours"] for one in ours]
+            if seeds == 1:
+                assert line["band"] is None and "caption" not in picture
+            else:
+                assert line["band"][1] == pytest.approx([one["ours"] + one["deviation"] for one in ours])
+                assert "between 3 seeds" in picture["caption"]
+
+
 @pytest.mark.slow
 def test_curves_of_media_have_a_picture_each_way(tmp_path):
     assert reproduce("--paper", "she", "--figure", "2", "--dataset", "wikipedia", folder=tmp_path) == 0

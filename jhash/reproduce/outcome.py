@@ -62,11 +62,22 @@ class Part:
     missing: str
     seeds: int  # of each cell
     unit: str  # of the columns in which rows are compared: 'in percent', 'as fractions', or an error's
+    quick: str = ""  # what a quick budget changes
     how: tuple[str, ...] = ()  # by which protocols, in sentences
     notes: tuple[str, ...] = ()  # of the print's rows
 
 
-def part(exhibit: Exhibit, block: Block, cache: Path, failed: Mapping[str, str]) -> Part:
+FEATURES = {"wikipedia": "classic features", "wikipedia_deep": "deep features"}  # of the same pictures and texts
+
+
+def names_of(found: Part) -> tuple[str, str]:
+    """A stand-in's name and that of the print's set: by their features where both are of the same items."""
+    if found.data != found.stands_for:
+        return found.data, found.stands_for
+    return f"{found.data} ({FEATURES[found.data]})", f"{found.data} ({FEATURES[f'{found.data}_deep']})"
+
+
+def part(exhibit: Exhibit, block: Block, cache: Path, failed: Mapping[str, str], quick: str = "") -> Part:
     """A block's numbers. `failed` has the reasons of runs that couldn't be done, by key."""
     scale = 100.0 if printed.unit(exhibit.paper) == "percent" else 1.0
     table = printed.table(exhibit.paper, exhibit.printed, rows_of(exhibit, block.data)) if exhibit.printed else None
@@ -103,6 +114,7 @@ def part(exhibit: Exhibit, block: Block, cache: Path, failed: Mapping[str, str])
         missing=block.missing,
         seeds=max((len(cell.runs) for row in block.cells for cell in row), default=0),
         unit=_unit(exhibit, block),
+        quick=quick,
         how=_how([value for row in found for value, _ in row if value is not None], block),
         notes=tuple(f"Print, {label}: {note}." for label, note in (table.notes.items() if table else ())),
     )
