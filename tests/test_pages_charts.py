@@ -158,6 +158,15 @@ def test_a_long_name_stands_in_the_legend_in_several_lines_and_whole():
     assert " ".join(below) == name and len(below) > 1
 
 
+def test_names_in_capitals_have_more_room_in_a_legend():
+    places = []
+    for name in ("dkph-tsx", "DKPH-TSX"):
+        root = read(charts.lines("t", "x", "y", [Line(name, [1, 2], [1, 2]), Line("b", [1, 2], [2, 1])]))
+        (after,) = [float(one.get("x")) for one in root.iter(f"{SVG}text") if one.text == "b"]
+        places.append(after)
+    assert places[1] > places[0] + 15
+
+
 def test_bars_are_as_long_as_their_values_and_carry_them():
     root = read(charts.bars("t", "mAP", {"g": [Bar("a", 0.2), Bar("b", 0.4, 0.3, 0.5), Bar("c", None)]}, 3))
     widths = [float(bar.get("width")) for bar in root.iter(f"{SVG}rect") if bar.get("height") == "18"]
