@@ -73,7 +73,7 @@ def test_points_that_are_not_finite_are_left_out():
 
 def test_nothing_is_drawn_of_nothing():
     assert charts.lines("t", "x", "y", []) == charts.lines("t", "x", "y", [Line("a", [1], [np.nan])]) == ""
-    assert charts.bars("t", "y", {"g": [Bar("a", None)]}) == charts.bars("t", "y", {}) == ""
+    assert charts.bars("t", "y", {"g": [Bar("a", None)]}, 3) == charts.bars("t", "y", {}, 3) == ""
     assert charts.heat("t", "x", "y", ["a"], ["b"], np.array([[np.nan]])) == ""
     assert charts.scatter("t", np.zeros((0, 2)), np.zeros(0, int), []) == ""
 
@@ -158,17 +158,32 @@ def test_a_long_name_stands_in_the_legend_in_several_lines_and_whole():
     assert " ".join(below) == name and len(below) > 1
 
 
+def test_names_in_capitals_have_more_room_in_a_legend():
+    places = []
+    for name in ("dkph-tsx", "DKPH-TSX"):
+        root = read(charts.lines("t", "x", "y", [Line(name, [1, 2], [1, 2]), Line("b", [1, 2], [2, 1])]))
+        (after,) = [float(one.get("x")) for one in root.iter(f"{SVG}text") if one.text == "b"]
+        places.append(after)
+    assert places[1] > places[0] + 15
+
+
 def test_bars_are_as_long_as_their_values_and_carry_them():
-    root = read(charts.bars("t", "mAP", {"g": [Bar("a", 0.2), Bar("b", 0.4, 0.3, 0.5), Bar("c", None)]}))
+    root = read(charts.bars("t", "mAP", {"g": [Bar("a", 0.2), Bar("b", 0.4, 0.3, 0.5), Bar("c", None)]}, 3))
     widths = [float(bar.get("width")) for bar in root.iter(f"{SVG}rect") if bar.get("height") == "18"]
     assert widths[1] == pytest.approx(2 * widths[0], abs=0.2) and len(widths) == 2
     assert {"0.200", "0.400", "–", "a", "b", "c", "g"} <= set(texts(root))
 
 
 def test_bars_below_zero_lie_on_the_other_side():
-    root = read(charts.bars("t", "difference", {"": [Bar("a", -0.2), Bar("b", 0.2)]}))
+    root = read(charts.bars("t", "difference", {"": [Bar("a", -0.2), Bar("b", 0.2)]}, 3))
     left, right = (bar for bar in root.iter(f"{SVG}rect") if bar.get("height") == "18")
     assert float(left.get("x")) + float(left.get("width")) == pytest.approx(float(right.get("x")), abs=0.11)
+
+
+def test_differences_carry_their_signs_and_the_digits_of_their_table():
+    groups = {"": [Bar("a", -0.04), Bar("b", 0.26), Bar("c", -0.16)]}
+    said = texts(read(charts.bars("t", "difference", groups, 1, signed=True)))
+    assert {"+0.0", "+0.3", "−0.2"} <= set(said) and not any("-" in words for words in said)
 
 
 def test_a_cell_carries_its_number_and_an_empty_one_none():
@@ -207,12 +222,12 @@ def test_a_scatter_shows_twenty_classes_and_says_how_many_more_there_are():
     root = read(
         charts.scatter("t", np.random.default_rng(0).normal(size=(75, 2)), classes, [f"c{i}" for i in range(25)])
     )
-    assert {"c0", "c19", "5 other classes"} <= set(texts(root)) and "c20" not in texts(root)
+    assert {"c0 (3)", "c19 (3)", "5 other classes (15)"} <= set(texts(root)) and "c20 (3)" not in texts(root)
 
 
 def test_points_without_a_class_are_grey():
     root = read(charts.scatter("t", np.eye(2), np.array([0, -1]), ["a"]))
-    assert "no class" in texts(root)
+    assert {"a (1)", "no class (1)"} <= set(texts(root))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -220,7 +235,7 @@ def test_hostile_names_are_escaped_and_stay_inside(name):
     values = np.random.default_rng(0).random((1, 1))
     pictures = [
         charts.lines(name, name, name, [Line(name, [1, 2], [1, 2])]),
-        charts.bars(name, name, {name: [Bar(name, 1.0)]}),
+        charts.bars(name, name, {name: [Bar(name, 1.0)]}, 3),
         charts.heat(name, name, name, [name], [name], values),
         charts.scatter(name, np.eye(2), np.zeros(2, int), [name]),
     ]

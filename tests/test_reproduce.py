@@ -1,6 +1,8 @@
 """The tables of the papers: printed numbers, what each needs, which runs that makes, and what is said of the result."""
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -216,7 +218,7 @@ def test_a_gap_is_judged_query_by_query():
     assert gap == pytest.approx(0.01) and low == pytest.approx(0.01) and high == pytest.approx(0.01)
 
 
-def part(rows, reference="full"):
+def part(rows, reference="full", seeds=1, lower=False):
     """A part of one column from {label: (ours, printed, low, high of the gap)}."""
     base = rows[reference]
     results = []
@@ -226,7 +228,7 @@ def part(rows, reference="full"):
             gap = outcome.Gap(ours - base[0], low, high, None if of_print is None else of_print - base[1])
         results.append((outcome.Result(ours=ours, printed=of_print, gap=gap),))
     facts = {"data": "d", "stands_for": "", "about": "", "columns": ("c",), "decimals": (3,), "missing": ""}
-    facts |= {"ordered": (True,), "results": tuple(results)}
+    facts |= {"ordered": (True,), "lower": (lower,), "results": tuple(results), "seeds": seeds, "unit": "as fractions"}
     return outcome.Part(rows=tuple(rows), reference=reference, **facts)
 
 
@@ -235,10 +237,46 @@ def test_findings_count_pairs_in_the_printed_order_and_clear_gaps():
     found = part(rows | {"full": (0.5, 0.4, None, None)})
     # six pairs; c stands above full here and below it in print
     pairs, gaps = findings.orderings(found)
-    assert "all columns: 6;" in pairs and "order here: 5 (83 %)" in pairs
-    assert "gaps to full: 3; clear" in gaps and "excludes 0): 2; of these with the printed sign: 1." in gaps
+    assert "all columns: 6;" in pairs and "order here, by one seed: 5 (83 %)" in pairs
+    assert "gaps to full: 3; with" in gaps and "by one seed: 2; of these with the printed sign: 1." in gaps
     line = findings.rows(found)[0]
-    assert "a: -0.200 on average against full, printed -0.300; clearly below in 1, clearly above in 0" in line
+    assert line.startswith("a: −0.200 on average against full, printed −0.300; more is better: ")
+    assert line.endswith("better side of 0 in 0, on the worse side in 1 of 1 columns, by one seed.")
+
+
+def test_of_an_error_the_lower_row_is_the_better():
+    (line,) = findings.rows(part({"a": (0.3, None, -0.3, -0.1), "full": (0.5, 0.4, None, None)}, lower=True))
+    assert "less is better" in line and "better side of 0 in 1, on the worse side in 0" in line
+
+
+def test_a_verdict_says_over_how_many_seeds_and_warnings_stand_before_it():
+    rows = {"a": (0.3, 0.1, -0.3, -0.1), "full": (0.5, 0.4, None, None)}
+    found = dataclasses.replace(part(rows, seeds=3), stands_for="print's", quick="Budget quick on d.")
+    lines = findings.said(found)
+    assert "stands in" in lines[0] and lines[1] == "Budget quick on d."
+    assert all("by means over 3 seeds" in line for line in lines[2:]) and len(lines) == 5
+
+
+def test_one_seed_is_a_warning_and_no_word_of_certainty_follows(tmp_path):
+    rows = {"a": (0.3, 0.1, -0.3, -0.1), "full": (0.5, 0.4, None, None)}
+    found = part(rows)
+    ran = tuple((dataclasses.replace(line[0], runs=("run",)),) for line in found.results)
+    lines = findings.said(dataclasses.replace(found, results=ran))
+    assert lines[0] == findings.ONE_SEED
+    assert not re.search("significan|clear|prove", " ".join([*lines, page.LEGEND]))
+
+
+def test_many_gaps_are_set_beside_those_that_chance_gives():
+    rows = {str(i): (0.3, None, -0.3, -0.1 + 0.1 * i) for i in range(8)}
+    (line,) = findings.orderings(part(rows | {"full": (0.5, None, None, None)}))
+    assert line.startswith("8 gaps are looked at, 1 of them") and "about 0.4 (5 %)" in line
+
+
+def test_other_features_of_the_same_set_are_told_by_their_name(tmp_path):
+    (block,) = cells.blocks(named("she", "Table 5"), ["wikipedia"], asked())
+    found = outcome.part(named("she", "Table 5"), block, tmp_path / "runs", {})
+    assert page._where(found) == "wikipedia (classic features) in the place of wikipedia (deep features)"
+    assert findings.warnings(found)[0].startswith("wikipedia (classic features) (")
 
 
 def test_rows_printed_alike_are_not_counted_as_ordered():
@@ -249,7 +287,7 @@ def test_rows_printed_alike_are_not_counted_as_ordered():
 def test_gaps_without_a_print_are_said_row_by_row_and_not_counted():
     found = part({"a": (0.3, None, -0.3, -0.1), "full": (0.5, 0.4, None, None)})
     assert findings.orderings(found) == []
-    assert "a: -0.200 on average against full; clearly below in 1" in findings.rows(found)[0]
+    assert "a: −0.200 on average against full; more is better" in findings.rows(found)[0]
 
 
 def test_sizes_and_means_of_other_columns_are_not_ordered(tmp_path, monkeypatch):
@@ -278,6 +316,13 @@ def test_a_stand_in_stands_for_the_set_of_the_table(paper, name, stand_in, print
     assert outcome.part(named(paper, name), block, tmp_path / "runs", {}).stands_for == printed_set
 
 
+def test_a_printed_mean_of_columns_that_stand_beside_it_is_not_compared_again(tmp_path):
+    """With five media of other names it has only itself to be compared with."""
+    for names, compared in (([], False), (["digits"], True)):
+        (block,) = cells.blocks(named("she", "Table 3"), names, asked(tmp_path))
+        assert outcome._ordered(block, printed.table("she", "Table 3"))[-1] is compared
+
+
 def test_a_mean_of_two_directions_is_not_set_beside_one_of_twenty():
     assert named("she", "Table 3").grid(data.find("wikipedia")).columns[-1].printed is None
     assert named("she", "Table 3").grid(data.find("digits")).columns[-1].printed == 20
@@ -298,9 +343,9 @@ def test_other_askers_have_no_interval_of_their_difference():
 
 def test_quick_says_what_it_changes_and_published_sets_have_no_quick():
     exhibit = named("mcmsh", "Table 1")
-    (line,) = page._quick(exhibit, cells.blocks(exhibit, ["jhmdb"], asked()), asked())
+    line = page._quick(exhibit, cells.blocks(exhibit, ["jhmdb"], asked())[0], asked())
     assert "hyper.steps 400 in place of 1500" in line
-    assert page._quick(exhibit, cells.blocks(exhibit, [], asked()), asked()) == []
+    assert page._quick(exhibit, cells.blocks(exhibit, [], asked())[0], asked()) == ""
 
 
 # all of a paper's

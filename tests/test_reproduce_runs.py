@@ -1,5 +1,6 @@
 """Whole tables by the command line, on shipped data and tiny settings: cached, resumed, and the same in every file."""
 
+import html
 import json
 import re
 import signal
@@ -99,6 +100,15 @@ def test_numbers_agree_in_page_json_latex_markdown_and_terminal(made, capsys):
                 assert cell["printed"] is None or f"{cell['printed']:.3f}" in text
 
 
+def test_the_protocol_its_ties_and_what_is_searched_stand_beside_each_table(made):
+    found, folder = table(made)
+    for name in ("report.html", "table.tex", "table.md"):
+        text = html.unescape((folder / name).read_text())
+        assert "mAP@5, mAP@20, mAP@60 by protocol 'video', ties 'stable'" in text
+        assert re.search(r"test \(176 items\) (→|\$\\rightarrow\$) train \(433\)", text)
+    assert "'stable'" in found["parts"][0]["how"][0]
+
+
 def test_a_stand_in_is_called_one(made):
     _, folder = table(made)
     for name in ("report.html", "table.tex", "table.json"):
@@ -172,6 +182,27 @@ def test_percent_is_the_unit_of_a_paper_that_prints_percent(tmp_path, quickly):
     rows = json.loads((tmp_path / "runs" / run / "results.json").read_text())
     values = [100 * row["value"] for row in rows if row["preset"] == "she" and row["method"] == "she"]
     assert len(values) == 2 and whole["ours"] == pytest.approx(np.mean(values))
+
+
+def test_each_direction_has_its_scores_by_length_with_a_band_over_seeds(tmp_path, quickly):
+    words = ("--paper", "she", "--table", "2", "--dataset", "wikipedia")
+    for seeds in (1, 3):
+        folder = tmp_path / str(seeds)
+        assert reproduce(*words, "--seeds", str(seeds), folder=folder) == 0
+        found, _ = table(folder)
+        results = dict(zip(found["parts"][0]["rows"], found["parts"][0]["results"], strict=True))["SHE"]
+        for place, (picture, way) in enumerate(
+            zip(found["pictures"][0], ("image → text", "text → image"), strict=True)
+        ):
+            (line,) = picture["lines"]
+            ours = results[5 * place : 5 * place + 4]  # the fifth is their mean
+            assert way in picture["title"] and line["x"] == [16, 32, 64, 128]
+            assert line["y"] == [one["ours"] for one in ours]
+            if seeds == 1:
+                assert line["band"] is None and "caption" not in picture
+            else:
+                assert line["band"][1] == pytest.approx([one["ours"] + one["deviation"] for one in ours])
+                assert "between 3 seeds" in picture["caption"]
 
 
 @pytest.mark.slow

@@ -135,10 +135,17 @@ def _sample(number: int) -> str:
     return f'<path {svg.stroke(number)} {dashes} d="M0 0H34"/>{marker}'
 
 
-def bars(title: str, beside: str, groups: Mapping[str, Sequence[Bar]]) -> str:
+def bars(title: str, beside: str, groups: Mapping[str, Sequence[Bar]], digits: int, *, signed: bool = False) -> str:
     """Lying bars in groups, each under its name, with its value behind it; one name has one colour in all groups.
 
-    Returns '' where no bar has a value. `beside` says what the values are.
+    Returns '' where no bar has a value.
+
+    Args:
+        title: what is shown.
+        beside: what the values are.
+        groups: name -> bars.
+        digits: behind the point of the values.
+        signed: whether values are differences: + or − stands before each.
     """
     known = [bar for group in groups.values() for bar in group if bar.value is not None]
     if not known:
@@ -146,7 +153,7 @@ def bars(title: str, beside: str, groups: Mapping[str, Sequence[Bar]]) -> str:
     ends = [end for bar in known for end in (bar.value, bar.low, bar.high) if end is not None]
     steps = svg.ticks(min(0.0, *ends), max(0.0, *ends), 4)
     order = list(dict.fromkeys(bar.name for group in groups.values() for bar in group))
-    figures = max(svg.width_of(_short(bar.value)) for bar in known)
+    figures = max(svg.width_of(_figure(bar.value, digits, signed)) for bar in known)
     names = min(WIDTH * 0.4, max(map(svg.width_of, order)))
     left, right = names + 10, WIDTH - figures - 12
 
@@ -163,17 +170,19 @@ def bars(title: str, beside: str, groups: Mapping[str, Sequence[Bar]]) -> str:
             y += LINE + 2
         for bar in members:
             drawn.append(svg.text(names + 4, y + 15, svg.shortened(bar.name, names), "end"))
-            drawn.append(_bar(bar, order.index(bar.name), x, y, right))
+            drawn.append(_bar(bar, order.index(bar.name), x, y))
+            if bar.value is not None:
+                drawn.append(svg.text(right + 8, y + 15, _figure(bar.value, digits, signed)))
             y += 24
         y += 6
     for tick, name in zip(steps, svg.labels(steps), strict=True):
         parts.append(f'<path class="grid" stroke="#e2e2de" d="M{x(tick):.1f} {first:.1f}V{y:.1f}"/>')
-        parts.append(svg.text(x(tick), y + LINE - 2, name, "middle"))
+        parts.append(svg.text(x(tick), y + LINE - 2, name.replace("-", "−"), "middle"))
     zero = f'<path class="axis" stroke="#565656" d="M{x(0):.1f} {first:.1f}V{y:.1f}"/>'
     return svg.sheet(title, y + LINE + 8, [*parts, *drawn, zero])
 
 
-def _bar(bar: Bar, number: int, x, y: float, right: float) -> str:
+def _bar(bar: Bar, number: int, x, y: float) -> str:
     if bar.value is None:
         return svg.text(x(0) + 6, y + 15, "–")
     start, end = sorted((x(0), x(bar.value)))
@@ -183,11 +192,12 @@ def _bar(bar: Bar, number: int, x, y: float, right: float) -> str:
         whisker = f"M{low:.1f} {y + 11:.1f}H{high:.1f}M{low:.1f} {y + 6:.1f}v10M{high:.1f} {y + 6:.1f}v10"
         part += f'<path class="ring" stroke="#ffffff" stroke-width="4" d="{whisker}"/>'
         part += f'<path class="axis" stroke="#565656" stroke-width="1.5" d="{whisker}"/>'
-    return part + svg.text(right + 8, y + 15, _short(bar.value))
+    return part
 
 
-def _short(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+def _figure(value: float, digits: int, signed: bool) -> str:
+    """A number as a table of the same digits has it, with a minus as wide as a plus."""
+    return f"{round(value, digits) + 0.0:{'+' * signed},.{digits}f}".replace("-", "−")
 
 
 def heat(title: str, below: str, beside: str, columns: Sequence[str], rows: Sequence[str], values: np.ndarray) -> str:
@@ -254,6 +264,8 @@ def shade(value: float, low: float, high: float) -> tuple[int, int, int]:
 def scatter(title: str, points: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> str:
     """Points of a plane by class. The 20 most frequent have a colour and a marker each, the rest are grey dots.
 
+    The legend says how many points are of each.
+
     Args:
         title: what is shown.
         points: [N, 2]; the axes have no unit and are not drawn.
@@ -282,11 +294,11 @@ def scatter(title: str, points: np.ndarray, classes: np.ndarray, names: Sequence
         marks = "".join(svg.outline(number, *place, size) for place in places[classes == c])
         parts.append(f'<path {_inked(number)} opacity=".85" d="{marks}"/>')
     samples = [f'<path {_inked(number)} d="{svg.outline(number, 6, 0, 4)}"/>' for number in range(len(shown))]
-    words = [names[c] for c in shown]
+    words = [f"{names[c]} ({counts[c]:,})" for c in shown]
     if rest.any():
         samples.append('<path class="rest" fill="#565656" d="' + svg.outline(0, 6, 0, 1.6) + '"/>')
         others = sum(1 for c in counts if counts[c] and c not in shown)
-        words.append(f"{others} other classes" if others else "no class")
+        words.append(f"{f'{others} other classes' if others else 'no class'} ({rest.sum():,})")
     found, end = svg.legend(words, samples, top + height + 6, 12)
     return svg.sheet(title, end, parts + found)
 

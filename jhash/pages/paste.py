@@ -33,16 +33,20 @@ _LATEX = {
 }
 
 
-def latex(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, label: str) -> str:
+def latex(
+    header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, label: str, notes: Sequence[str] = ()
+) -> str:
     """A LaTeX table by the package booktabs; the first column to the left, others to the right.
 
-    Words are escaped; `label` keeps letters, digits and - . : alone.
+    Words are escaped; `notes` stand below it in small print; `label` keeps letters, digits and - . : alone.
     """
     lines = [r"\begin{table}", r"  \centering", rf"  \caption{{{_escaped(caption)}}}"]
     lines.append(rf"  \label{{{re.sub('[^A-Za-z0-9.:-]+', '-', label)}}}")
     lines += [rf"  \begin{{tabular}}{{l{'r' * (len(header) - 1)}}}", r"    \toprule", _line(header), r"    \midrule"]
     lines += [_line(row) for row in rows]
-    lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]
+    lines += [r"    \bottomrule", r"  \end{tabular}"]
+    lines += [rf"  \par\smallskip{{\footnotesize {_escaped(note)}\par}}" for note in notes]
+    lines.append(r"\end{table}")
     return "\n".join(lines) + "\n"
 
 

@@ -53,7 +53,8 @@ svg .grid {{ stroke: var(--grid) }} svg .axis {{ stroke: var(--soft) }} svg .rin
 svg .rest {{ fill: var(--soft) }}
 {_SERIES}
 @media (max-width: 640px) {{ main {{ padding: 10px 12px 40px }} figure {{ padding: 6px }}
-  th, td {{ padding: 5px 8px }} th:first-child {{ max-width: 42vw; white-space: normal; overflow-wrap: break-word }} }}
+  th, td {{ padding: 5px 8px }}
+  th:first-child {{ min-width: min(7em, 42vw); max-width: 42vw; white-space: normal; overflow-wrap: break-word }} }}
 @media (min-width: 900px) {{ svg.chart:not(.wide) text {{ font-size: 10.5px }} }}
 .search {{ display: grid; grid-template-columns: 150px 1fr; gap: 14px; padding: 14px 0;
   border-top: 1px solid var(--rule) }}

@@ -41,7 +41,13 @@ def text(x: float, y: float, words: object, anchor: str = "start", *, soft: bool
 
 def width_of(words: str) -> float:
     """About how wide words are, never too little for common fonts."""
-    return sum(FONT if ord(letter) > 0x2E80 else 0.56 * FONT for letter in words)
+    return sum(map(_width, words))
+
+
+def _width(letter: str) -> float:
+    """Capitals stand in the names of variants, and are wider than what a mean over a sentence gives."""
+    wide = letter.isupper() or letter in "+−mw%@→"
+    return FONT if ord(letter) > 0x2E80 else (0.76 if wide else 0.56) * FONT
 
 
 def shortened(words: str, width: float) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from jhash.evaluate import labels_of
-from jhash.pages import grids
+from jhash.pages import charts, grids, shown
 from jhash.pages.embedding import embed, evenly
 from jhash.reproduce import again
 from jhash.reproduce.cells import Block
@@ -14,7 +14,7 @@ from jhash.reproduce.outcome import Part
 
 RANKS = range(100, 2001, 100)  # of CMGCAH's Figure 2
 ITEMS = 1000  # drawn of codes, at most
-LENGTHS = 1  # pictures of score against code length
+SEEDS = "Bands: one standard deviation between {} seeds either way."
 QUERIES, NEAREST = 6, 5  # of MCMSH's Figure 7
 
 
@@ -33,38 +33,58 @@ def pictures(exhibit: Exhibit, block: Block, part: Part, cache: Path) -> list[di
 
 def _gaps(part: Part) -> list[dict]:
     """How far each row is from the reference row, ours beside the print: means over the columns that have both."""
-    bars = []
+    bars, digits = [], 0
     for label, results in zip(part.rows, part.results, strict=True):
-        gaps = [one.gap for one in results if one.gap and one.gap.low is not None and one.gap.printed is not None]
+        both = [
+            c
+            for c, one in enumerate(results)
+            if part.ordered[c] and one.gap and one.gap.low is not None and one.gap.printed is not None
+        ]
+        gaps = [results[c].gap for c in both]
         if gaps:
+            digits = part.decimals[both[0]]
             ours, low, high, of_print = (
                 float(np.mean([getattr(gap, name) for gap in gaps])) for name in ("ours", "low", "high", "printed")
             )
             bars.append({"group": label, "name": "here", "value": ours, "low": low, "high": high})
             bars.append({"group": label, "name": "printed", "value": of_print, "low": None, "high": None})
     found = {"kind": "bars", "title": f"{part.data}: gap to {part.reference}, mean over columns", "bars": bars}
+    found |= {"digits": digits, "signed": True}
     return [found | {"caption": "Whiskers: the mean of the columns' 95 % intervals over queries."}] if bars else []
 
 
 def _by_length(block: Block, part: Part) -> list[dict]:
-    """Score against code length, a picture for each measure that has several lengths, the first few of them."""
+    """Score against code length: for each direction a picture of the first measure that has several lengths."""
     kinds: dict = {}
     for c, column in enumerate(block.grid.columns):
         if isinstance(column.measure, Score) and "hyper.bits" in column.changes:
             kinds.setdefault(column.measure, []).append(c)
+    first: dict = {}
+    for score, columns in kinds.items():
+        if len(columns) > 1:
+            first.setdefault((score.asks, score.answers), (score, columns))
     found = []
-    for score, columns in [(score, columns) for score, columns in kinds.items() if len(columns) > 1][:LENGTHS]:
+    for score, columns in first.values():
         lines = []
         for label, line in zip(part.rows, part.results, strict=True):
             known = [
                 (block.grid.columns[c].changes["hyper.bits"], line[c]) for c in columns if line[c].ours is not None
             ]
-            lines += [_line(label, known) | {"band": None}] if known else []
+            lines += [_line(label, known) | {"band": _between_seeds([one for _, one in known])}] if known else []
         where = f"{score.asks} → {score.answers}, " if score.asks else ""
         title = f"{part.data}: {where}mAP{f'@{score.k}' if score.k else ''} against code length"
         if lines:
-            found.append({"kind": "lines", "title": title, "x": "bits", "log": True, "lines": lines})
+            picture = {"kind": "lines", "title": title, "x": "bits", "log": True, "lines": lines}
+            several = any(line["band"] for line in lines)
+            found.append(picture | ({"caption": SEEDS.format(part.seeds)} if several else {}))
     return found
+
+
+def _between_seeds(results) -> list | None:
+    """A band of one standard deviation between seeds either way; None of one seed."""
+    if any(one.deviation is None for one in results):
+        return None
+    return [[one.ours + sign * one.deviation for one in results] for sign in (-1, 1)]
 
 
 def _lines(exhibit: Exhibit, block: Block, part: Part) -> list[dict]:
@@ -104,7 +124,19 @@ def _bars(exhibit: Exhibit, block: Block, part: Part) -> list[dict]:
         for column, one in zip(part.columns, line, strict=True):
             bars.append({"group": column, "name": label, "value": one.ours, "low": one.low, "high": one.high})
     any_value = any(bar["value"] is not None for bar in bars)
-    return [{"kind": "bars", "title": f"{part.data}: {exhibit.title}", "bars": bars}] if any_value else []
+    return (
+        [
+            {
+                "kind": "bars",
+                "title": f"{part.data}: {exhibit.title}",
+                "bars": bars,
+                "digits": part.decimals[0],
+                "signed": False,
+            }
+        ]
+        if any_value
+        else []
+    )
 
 
 def _heat(exhibit: Exhibit, block: Block, part: Part) -> list[dict]:
@@ -156,17 +188,30 @@ def _codes(block: Block, part: Part, cache: Path) -> list[dict]:
         codes = np.concatenate([run.codes[name] for name in parts])
         labels = np.concatenate([labels_of(run.dataset.tables[name]) for name in parts])
         placed = embed(codes, ITEMS)
-        names = run.dataset.classes or tuple(str(number) for number in range(labels.shape[1]))
+        drawn = labels[placed.rows]
         found.append(
             {
                 "kind": "scatter",
                 "title": f"{part.data}: {label}, {placed.how}",
                 "points": placed.points.round(4).tolist(),
-                "classes": labels[placed.rows].argmax(axis=1).tolist(),
-                "names": list(names),
+                "classes": np.where(drawn.any(axis=1), drawn.argmax(axis=1), -1).tolist(),
+                "names": shown.class_names(run.dataset, labels.shape[1]),
+                "caption": _left_out(drawn, len(labels), parts),
             }
         )
     return found
+
+
+def _left_out(drawn: np.ndarray, whole: int, parts) -> str:
+    """What a picture of codes doesn't show, of labels [M, C] of the items drawn."""
+    items = f"All {whole:,} items" if len(drawn) == whole else f"{len(drawn):,} of {whole:,} items, drawn evenly,"
+    said = f"{items} of {', '.join(parts)}; the number of each class in brackets."
+    several = (drawn.sum(axis=1) > 1).any()
+    classes = len(set(drawn.argmax(axis=1)[drawn.any(axis=1)]))
+    said += " An item of several classes has the colour of its first." if several else ""
+    if classes > charts.CLASSES:
+        said += f" The {charts.CLASSES} most frequent of {classes} classes are told apart, the others are grey."
+    return said
 
 
 def _found(block: Block, part: Part, cache: Path) -> list[dict]:

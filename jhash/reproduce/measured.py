@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from jhash import intervals, report
+from jhash.reproduce import protocols
 from jhash.reproduce.grid import Score
+from jhash.reproduce.protocols import How
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Measured:
     shares: tuple[float, ...] = ()  # of each in the mean; they add up to 1
     asking: tuple[str, ...] = ()  # whose queries each is
     deviation: float | None = None  # between seeds
+    how: tuple[How, ...] = ()  # by which protocol, of each direction
 
 
 def of_score(folder: Path, score: Score, method: str, seed: int) -> Measured:
@@ -27,11 +30,10 @@ def of_score(folder: Path, score: Score, method: str, seed: int) -> Measured:
     Raises:
         KeyError: the run has no such rows.
     """
-    chosen = []
-    for (*cell, row_seed), values in report.read_values(folder).items():
-        row = dict(zip(report.CELL, cell, strict=True))
+    chosen, hows = [], []
+    for row, values, *_ in report.read_found(folder):
         asks, answers = row["query"].split(" ")[0], row["database"].split(" ")[0]
-        named = (row["method"], row["preset"], row["metric"], row["k"], row_seed)
+        named = (row["method"], row["preset"], row["metric"], row["k"], row["seed"])
         if named != (method, score.preset, score.metric, score.k, seed):
             continue
         if score.asks and (asks, answers) != (score.asks, score.answers):
@@ -39,9 +41,10 @@ def of_score(folder: Path, score: Score, method: str, seed: int) -> Measured:
         if not score.asks and asks == answers and " " in row["query"]:  # within a medium: 'image test'
             continue
         chosen.append((asks, values))
+        hows.append(protocols.how(row, len(values)))
     if not chosen:
         raise KeyError(f"{folder}: no {score.metric} at {score.k} by {score.preset} of {method}")
-    return of_directions(chosen)
+    return dataclasses.replace(of_directions(chosen), how=tuple(hows))
 
 
 def of_directions(directions: Sequence[tuple[str, np.ndarray]]) -> Measured:
@@ -60,11 +63,12 @@ def of_directions(directions: Sequence[tuple[str, np.ndarray]]) -> Measured:
 def over_seeds(seeds: Sequence[Measured]) -> Measured:
     """The mean over seeds, query by query where the queries are the same, and the deviation between them."""
     mean, deviation = intervals.spread(np.array([one.value for one in seeds]))
+    how = tuple(dict.fromkeys(one for found in seeds for one in found.how))
     shapes = {tuple(len(stratum) for stratum in one.strata) for one in seeds}
     if len(shapes) > 1:  # seeds draw other queries
-        return Measured(mean, deviation=deviation)
+        return Measured(mean, deviation=deviation, how=how)
     strata = tuple(np.mean(found, axis=0) for found in zip(*(one.strata for one in seeds), strict=True))
-    return Measured(mean, strata, seeds[0].shares, seeds[0].asking, deviation)
+    return Measured(mean, strata, seeds[0].shares, seeds[0].asking, deviation, how)
 
 
 def interval(measured: Measured, seed: int = 0) -> tuple[float, float] | None:

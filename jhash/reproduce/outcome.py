@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jhash.reproduce import again, cost, measured, printed, runs
+from jhash.reproduce import again, cost, measured, printed, protocols, runs
 from jhash.reproduce import data as datasets
 from jhash.reproduce.cells import Block, Cell
 from jhash.reproduce.data import Data
-from jhash.reproduce.grid import Column, Cost, Exhibit, Score
+from jhash.reproduce.grid import Column, Cost, CrossScore, Exhibit, Measure, ReconstructionError, Score, StreamScore
 from jhash.reproduce.measured import Measured
 from jhash.reproduce.printed import Printed
 from jhash.types import InputError
@@ -56,13 +56,28 @@ class Part:
     columns: tuple[str, ...]
     decimals: tuple[int, ...]
     ordered: tuple[bool, ...]  # columns in which rows are compared: scores, no means of others, no sizes and times
+    lower: tuple[bool, ...]  # columns in which less is better
     results: tuple[tuple[Result, ...], ...]
     reference: str
     missing: str
+    seeds: int  # of each cell
+    unit: str  # of the columns in which rows are compared: 'in percent', 'as fractions', or an error's
+    quick: str = ""  # what a quick budget changes
+    how: tuple[str, ...] = ()  # by which protocols, in sentences
     notes: tuple[str, ...] = ()  # of the print's rows
 
 
-def part(exhibit: Exhibit, block: Block, cache: Path, failed: Mapping[str, str]) -> Part:
+FEATURES = {"wikipedia": "classic features", "wikipedia_deep": "deep features"}  # of the same pictures and texts
+
+
+def names_of(found: Part) -> tuple[str, str]:
+    """A stand-in's name and that of the print's set: by their features where both are of the same items."""
+    if found.data != found.stands_for:
+        return found.data, found.stands_for
+    return f"{found.data} ({FEATURES[found.data]})", f"{found.data} ({FEATURES[f'{found.data}_deep']})"
+
+
+def part(exhibit: Exhibit, block: Block, cache: Path, failed: Mapping[str, str], quick: str = "") -> Part:
     """A block's numbers. `failed` has the reasons of runs that couldn't be done, by key."""
     scale = 100.0 if printed.unit(exhibit.paper) == "percent" else 1.0
     table = printed.table(exhibit.paper, exhibit.printed, rows_of(exhibit, block.data)) if exhibit.printed else None
@@ -90,14 +105,56 @@ def part(exhibit: Exhibit, block: Block, cache: Path, failed: Mapping[str, str])
         stands_for=_stands_for(exhibit, block, table),
         about=block.data.about,
         rows=tuple(row.label for row in block.grid.rows),
-        columns=tuple(column.label for column in block.grid.columns),
+        columns=tuple(_headed(column) for column in block.grid.columns),
         decimals=tuple(_digits(column, table, usual) for column in block.grid.columns),
-        ordered=tuple(not c.over and not isinstance(c.measure, Cost) for c in block.grid.columns),
+        ordered=_ordered(block, table),
+        lower=tuple(_lower(column.measure) for column in block.grid.columns),
         results=tuple(results),
         reference=block.grid.reference,
         missing=block.missing,
+        seeds=max((len(cell.runs) for row in block.cells for cell in row), default=0),
+        unit=_unit(exhibit, block),
+        quick=quick,
+        how=_how([value for row in found for value, _ in row if value is not None], block),
         notes=tuple(f"Print, {label}: {note}." for label, note in (table.notes.items() if table else ())),
     )
+
+
+def _ordered(block: Block, table: Printed | None) -> tuple[bool, ...]:
+    """Not a mean of columns that are compared themselves: it would count them twice."""
+    printed_here = {c.printed for c in block.grid.columns if c.printed is not None}
+    found = []
+    for column in block.grid.columns:
+        of_print = table.columns[column.printed] if table and column.printed is not None else {}
+        of_others = column.over or printed_here & set(of_print.get("over", ()))
+        found.append(not of_others and not isinstance(column.measure, Cost))
+    return tuple(found)
+
+
+def _lower(measure: Measure | None) -> bool:
+    return isinstance(measure, ReconstructionError | Cost)
+
+
+def _headed(column: Column) -> str:
+    if isinstance(column.measure, ReconstructionError):
+        return f"{column.label} (squared units of the frames, lower is better)"
+    return f"{column.label} (lower is better)" if _lower(column.measure) else column.label
+
+
+def _unit(exhibit: Exhibit, block: Block) -> str:
+    if any(isinstance(column.measure, ReconstructionError) for column in block.grid.columns):
+        return "mean squared error in squared units of the frames as they are read, lower is better"
+    return {"percent": "in percent", "fraction": "as fractions"}[printed.unit(exhibit.paper)]
+
+
+def _how(found: Sequence[Measured], block: Block) -> tuple[str, ...]:
+    said = protocols.sentences(one for value in found for one in value.how)
+    if any(isinstance(column.measure, ReconstructionError) for column in block.grid.columns):
+        counts = sorted({sum(map(len, value.strata)) for value in found if value.strata})
+        said += [
+            f"Error: the mean over {n:,} items that ask, each over all its frames and their numbers." for n in counts
+        ]
+    return tuple(said)
 
 
 def _stands_for(exhibit: Exhibit, block: Block, table: Printed | None) -> str:
@@ -146,10 +203,23 @@ def _of_run(cell: Cell, seed: int, cache: Path) -> Measured:
         if isinstance(cell.measure, Score):
             return measured.of_score(folder, cell.measure, cell.method, seed)
         other = cell.others[seed].folder(cache) if cell.others else None
-        return again.measure(cell.measure, folder, seed, other)
+        return dataclasses.replace(
+            again.measure(cell.measure, folder, seed, other), how=_how_again(cell, folder, seed, other)
+        )
     except InputError as error:
         (folder / runs.DONE).unlink(missing_ok=True)
         raise InputError(f"{error} The same command again does this run anew.") from error
+
+
+def _how_again(cell: Cell, folder: Path, seed: int, other: Path | None) -> tuple[protocols.How, ...]:
+    """The protocol of a run scored again: that of its own results, or of those that were trained where it searches."""
+    if isinstance(cell.measure, StreamScore):
+        where = folder
+    elif isinstance(cell.measure, CrossScore) and other is not None:
+        where = other
+    else:
+        return ()
+    return measured.of_score(where, Score(cell.measure.preset, cell.measure.k), cell.method, seed).how
 
 
 def _mean_of(cells: Sequence[tuple[Measured | None, str]]) -> tuple[Measured | None, str]:

@@ -18,15 +18,11 @@ from jhash.reproduce.outcome import Part, Result
 from jhash.workdir import flat, write_json
 
 LEGEND = (
-    "± is half of the 95 % interval over queries (bootstrap), s the standard deviation between seeds. ▼ and ▲: clearly "
-    "below and above the reference row, by the paired bootstrap over queries. – is an empty cell."
-)
-STANDS_IN = (
-    "{data} ({about}) stands in for the print's {stands_for}: values cannot be compared, orderings and gaps between "
-    "rows may."
+    "± is half of the 95 % interval over queries (bootstrap), s the standard deviation between seeds. ▼ and ▲: below "
+    "and above the reference row, the 95 % interval of the gap, by the paired bootstrap over queries, excluding 0. "
+    "– is an empty cell."
 )
 FIRST_SEED = "Curves, codes and searches are the first seed's."
-UNITS = {"percent": "in percent", "fraction": "as fractions"}
 
 
 def folder_name(exhibit: Exhibit, names: Sequence[str], budget: str, seeds: int | None) -> str:
@@ -45,17 +41,22 @@ def write(
     command: str,
 ) -> str:
     """Writes all files of a table; gives what a terminal shows of it."""
-    parts = [outcome.part(exhibit, block, cache, failed) for block in blocks]
+    parts = [outcome.part(exhibit, block, cache, failed, _quick(exhibit, block, asked)) for block in blocks]
     found = [drawn.pictures(exhibit, block, part, cache) for block, part in zip(blocks, parts, strict=True)]
     ran = _ran(blocks, cache)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "table.json", _document(exhibit, parts, found, asked, command, ran))
     head = f"{printed.paper(exhibit.paper)['method'] if exhibit.paper in printed.PAPERS else 'DSMHN'}, {exhibit.name}"
     tables = [table(part) for part in parts]
-    pasted = [(*lines, f"{head}, {exhibit.title}; {_where(part)}") for lines, part in zip(tables, parts, strict=True)]
     labels = [f"tab:{exhibit.paper}-{exhibit.name.lower().replace(' ', '-')}-{part.data}" for part in parts]
-    latex = "\n".join(paste.latex(*lines, label) for lines, label in zip(pasted, labels, strict=True))
-    markdown = "\n".join(paste.markdown(*lines) for lines in tables)
+    latex = "\n".join(
+        paste.latex(*lines, f"{head}, {exhibit.title}; {_where(part)}", label, _below(part))
+        for part, lines, label in zip(parts, tables, labels, strict=True)
+    )
+    markdown = "\n".join(
+        "\n\n".join([_where(part), paste.markdown(*lines).rstrip(), *_below(part)]) + "\n"
+        for part, lines in zip(parts, tables, strict=True)
+    )
     references = bibtex(_methods(exhibit, blocks))
     for name, text in (("table.tex", latex), ("table.md", markdown), ("references.bib", references)):
         html.write(folder / name, text)
@@ -80,7 +81,7 @@ def _document(exhibit: Exhibit, parts: Sequence[Part], found, asked: Asked, comm
         "seeds": asked.seeds,
         "command": command,
         "notes": list(exhibit.notes),
-        "parts": [outcome.as_json(part) | {"findings": _said(part)} for part in parts],
+        "parts": [outcome.as_json(part) | {"findings": findings.said(part)} for part in parts],
         "pictures": [[{k: v for k, v in one.items() if k != "html"} for one in pictures] for pictures in found],
         "runs": ran,
     }
@@ -89,21 +90,19 @@ def _document(exhibit: Exhibit, parts: Sequence[Part], found, asked: Asked, comm
 def _body(exhibit: Exhibit, blocks: Sequence[Block], asked: Asked, ran, shown_parts) -> list[str]:
     """The page down to the last data set. `shown_parts` are (part, its pictures, its table)."""
     body = [html.paragraph(f"{exhibit.title[0].upper()}{exhibit.title[1:]}. {_seeds(asked) if ran else ''}")]
-    body += [html.note(line) for line in (*_quick(exhibit, blocks, asked), *exhibit.notes)]
+    body += [html.note(line) for line in exhibit.notes]
     body += [html.note(FIRST_SEED)] if exhibit.picture in ("precision_recall", "precision_at", "codes", "found") else []
     return body + [_section(exhibit, part, pictures, lines) for part, pictures, lines in shown_parts]
 
 
-def _quick(exhibit: Exhibit, blocks: Sequence[Block], asked: Asked) -> list[str]:
-    """What a quick budget changes, set by set."""
-    lines = []
-    for block in blocks if asked.budget == "quick" else ():
-        quick = datasets.QUICK.get((exhibit.paper, block.data.name), {})
-        if quick:
-            full = flat(datasets.config_of(exhibit.paper, block.data, asked.data, "full").to_dict())
-            changes = ", ".join(f"{name} {value} in place of {full[name]}" for name, value in quick.items())
-            lines.append(f"Budget quick on {block.data.name}: {changes}. Scores are lower than those of a full budget.")
-    return lines
+def _quick(exhibit: Exhibit, block: Block, asked: Asked) -> str:
+    """What a quick budget changes on a set; '' where it changes nothing."""
+    quick = datasets.QUICK.get((exhibit.paper, block.data.name), {}) if asked.budget == "quick" else {}
+    if not quick:
+        return ""
+    full = flat(datasets.config_of(exhibit.paper, block.data, asked.data, "full").to_dict())
+    changes = ", ".join(f"{name} {value} in place of {full[name]}" for name, value in quick.items())
+    return f"Budget quick on {block.data.name}: {changes}. A full budget trains for longer and gives other numbers."
 
 
 def table(part: Part) -> tuple[list[str], list[list[str]]]:
@@ -140,34 +139,48 @@ def shown(one: Result, digits: int) -> str:
 
 
 def _number(value: float | None, digits: int, sign: str = "") -> str:
-    return "–" if value is None else f"{round(value, digits) + 0.0:{sign}.{digits}f}"
+    if value is None:
+        return "–"
+    return findings.signed(value, digits) if sign else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def _where(part: Part) -> str:
     if part.data == datasets.SHAPES.name:
         return datasets.SHAPES.about
-    return f"{part.data} in the place of {part.stands_for}" if part.stands_for else part.data
+    return " in the place of ".join(outcome.names_of(part)) if part.stands_for else part.data
+
+
+def _scores(unit: str) -> str:
+    return f"Scores {unit}" if unit.split()[0] in ("in", "as") else f"{unit[0].upper()}{unit[1:]}"
+
+
+def _beside(unit: str, what: str = "") -> str:
+    """The name of an axis, which has one short line."""
+    return f"{what}scores {unit}" if unit.split()[0] in ("in", "as") else f"{what}errors, lower is better"
+
+
+def _below(part: Part) -> list[str]:
+    """What may not be parted from a table: what its numbers can't say, its unit and its protocols."""
+    return [*findings.warnings(part), f"{_scores(part.unit)}.", *part.how]
 
 
 def _seeds(asked: Asked) -> str:
     return f"{asked.seeds} seed{'s' if asked.seeds > 1 else ''}, budget {asked.budget}."
 
 
-def _said(part: Part) -> list[str]:
-    return [*findings.orderings(part), *findings.rows(part)]
-
-
 def _section(exhibit: Exhibit, part: Part, pictures: Sequence[dict], lines) -> str:
-    unit, (header, rows) = UNITS[printed.unit(exhibit.paper)], lines
+    header, rows = lines
     inside = []
-    if part.stands_for:
-        inside.append(html.note(STANDS_IN.format(data=part.data, about=part.about, stands_for=part.stands_for)))
+    inside += [html.paragraph(line) for line in findings.warnings(part)]
     inside += [html.paragraph(line) for line in findings.orderings(part)]
-    figures = [html.figure(draw(picture, unit), picture.get("caption", "")) for picture in pictures]
+    figures = [html.figure(draw(picture, part.unit), picture.get("caption", "")) for picture in pictures]
     inside += [html.side_by_side(*figures)] if len(figures) > 1 else figures
     inside.append(html.table(header, rows))
     if any(one.low is not None for line in part.results for one in line):
-        inside.append(html.note(f"{LEGEND} Scores {unit}{', ours above, printed below' * bool(exhibit.printed)}."))
+        inside.append(
+            html.note(f"{LEGEND} {_scores(part.unit)}{', ours above, printed below' * bool(exhibit.printed)}.")
+        )
+    inside += [html.note(line) for line in part.how]
     gaps = findings.rows(part)
     if gaps:
         inside.append(html.details(f"Each row against {part.reference}", *(html.paragraph(line) for line in gaps)))
@@ -192,14 +205,16 @@ def draw(picture: Mapping, unit: str) -> str:
     """One of `drawn.pictures` as SVG."""
     if picture["kind"] == "lines":
         series = [charts.Line(line["name"], line["x"], line["y"], line["band"]) for line in picture["lines"]]
-        beside = {"recall": "precision", "R": "precision"}.get(picture["x"], f"score {unit}")
+        beside = {"recall": "precision", "R": "precision"}.get(picture["x"], _beside(unit))
         zero = all(line["band"] for line in picture["lines"]) or picture["x"] in ("recall", "R")
         return charts.lines(picture["title"], picture["x"], beside, series, log=picture["log"], zero=zero)
     if picture["kind"] == "bars":
         groups: dict[str, list] = {}
         for bar in picture["bars"]:
             groups.setdefault(bar["group"], []).append(charts.Bar(bar["name"], bar["value"], bar["low"], bar["high"]))
-        return charts.bars(picture["title"], f"score {unit}", groups)
+        signed, digits = picture["signed"], picture["digits"]
+        beside = _beside(unit, "difference of " * signed)
+        return charts.bars(picture["title"], beside, groups, digits, signed=signed)
     if picture["kind"] == "heat":
         values = [[float("nan") if value is None else value for value in line] for line in picture["values"]]
         return charts.heat(picture["title"], picture["x"], "", picture["columns"], picture["rows"], values)
@@ -249,5 +264,5 @@ def _text(head: str, exhibit: Exhibit, parts: Sequence[Part], tables, folder: Pa
     lines = [f"{head}: {exhibit.title}"]
     for part, (header, rows) in zip(parts, tables, strict=True):
         lines += ["", _where(part), report.aligned([header, *rows])]
-        lines += [*_said(part), *_reasons(part)]
+        lines += [*findings.said(part), *part.how, *_reasons(part)]
     return "\n".join([*lines, "", f"{folder / 'report.html'}", ""])
