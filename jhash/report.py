@@ -197,11 +197,6 @@ def read_found(workdir: Path) -> list[Result]:
     return found
 
 
-def read_values(workdir: Path) -> dict[tuple, np.ndarray]:
-    """(*cell, seed) -> values [S] of the queries that count. Raises InputError: see `read_found`."""
-    return {(*cell(result.row), result.row["seed"]): result.values for result in read_found(workdir)}
-
-
 def table(
     rows: Sequence[Mapping],
     *,

@@ -35,7 +35,7 @@ def untrained(monkeypatch):
     monkeypatch.setattr(again, "_stream", lambda folder, seed, asked: np.linspace(0, 1, finished_runs.ITEMS))
     monkeypatch.setattr(again, "_errors", lambda folder, seed, asked: np.linspace(0, 1, finished_runs.ITEMS))
     monkeypatch.setattr(outcome.cost, "measure", lambda asked, changes, cache: (1.5, "median of one"))
-    monkeypatch.setattr(report, "read_values", functools.cache(report.read_values))
+    monkeypatch.setattr(report, "read_found", functools.cache(report.read_found))
     monkeypatch.setattr(intervals, "bootstrap", functools.partial(intervals.bootstrap, resamples=40))
     monkeypatch.setattr(intervals, "RESAMPLES", 40)
     monkeypatch.setattr(embedding, "ROUNDS", 250)
