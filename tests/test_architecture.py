@@ -79,7 +79,7 @@ ALLOWED = {
     "search": {"command", "data", "index", "trained"},
     "reproduce": {
         *("checkpoint", "complexity", "config", "cost", "curves", "data", "evaluate", "experiment", "intervals"),
-        *("methods", "pages", "report", "workdir"),
+        *("measures", "methods", "pages", "report", "workdir"),
     },
 }
 # only these rooms may import these packages
