@@ -2,7 +2,7 @@
 
 python -m jhash.launch --config configs/cmgcah_fashion.py --workdir runs/cmgcah_fashion
 
-About 40 minutes on 2 cores for CMGCAH itself, 2 on an H100. mAP over the ranking, 64 bits, 3 seeds on an H100,
+About 40 minutes on 2 cores for CMGCAH itself. mAP over the ranking, 64 bits, 3 seeds on an H100,
 image → image / image → text / text → image / text → text: .765/.772/.863/.907, CCA-ITQ .467/.530/.550/.636. Its
 ablations a, b and c do better (.844/.840/.955/.953, .830/.828/.954/.953, .823/.823/.953/.964; seed 0): what is known of
 it stands in BUILD_NOTES.md.

@@ -3,14 +3,13 @@
 Functions that take words escape them; parts of a page are HTML already.
 """
 
-import os
-import platform
 import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 from jhash.pages.style import STYLE
+from jhash.workdir import written
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML
@@ -107,11 +106,5 @@ def write(path: Path, text: str) -> None:
     Raises:
         OSError: where the disk is full or the folder can't be written to; what was there before stays.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.partial")  # two may write one page
-    try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    with written(Path(path)) as file:
+        file.write(text.encode())

@@ -123,20 +123,10 @@ def _bars(exhibit: Exhibit, block: Block, part: Part) -> list[dict]:
     for label, line in zip(part.rows, part.results, strict=True):
         for column, one in zip(part.columns, line, strict=True):
             bars.append({"group": column, "name": label, "value": one.ours, "low": one.low, "high": one.high})
-    any_value = any(bar["value"] is not None for bar in bars)
-    return (
-        [
-            {
-                "kind": "bars",
-                "title": f"{part.data}: {exhibit.title}",
-                "bars": bars,
-                "digits": part.decimals[0],
-                "signed": False,
-            }
-        ]
-        if any_value
-        else []
-    )
+    if all(bar["value"] is None for bar in bars):
+        return []
+    title = f"{part.data}: {exhibit.title}"
+    return [{"kind": "bars", "title": title, "bars": bars, "digits": part.decimals[0], "signed": False}]
 
 
 def _heat(exhibit: Exhibit, block: Block, part: Part) -> list[dict]:
