@@ -14,13 +14,13 @@ A later medium is trained from this file alone, and its codes are scored against
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from jhash.types import InputError, Past
+from jhash.workdir import write_json, written
 
 VERSION = 1
 FILE, EARLIER = "library.npz", "earlier.npz"  # what a run hands on, and the copy of what it was handed
@@ -65,10 +65,8 @@ def write(path: Path, library: Library) -> None:
     for part, (codes, labels) in library.parts.items():
         arrays[f"codes/{part}"] = np.packbits(codes > 0, axis=1, bitorder="little")
         arrays[f"labels/{part}"] = labels
-    partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "wb") as file:
+    with written(path) as file:
         np.savez_compressed(file, digest=np.array(_digest(arrays)), **arrays)
-    partial.replace(path)
 
 
 def read(path: Path) -> Library:
@@ -124,10 +122,9 @@ def copy(path: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     content = path.read_bytes()
     origin = {"copied from": str(path.resolve()), "sha256": hashlib.sha256(content).hexdigest()}
-    (folder / "earlier.json").write_text(json.dumps(origin, indent=1) + "\n")
-    partial = folder / f".{EARLIER}.partial"
-    partial.write_bytes(content)
-    partial.replace(folder / EARLIER)
+    write_json(folder / "earlier.json", origin)
+    with written(folder / EARLIER) as file:
+        file.write(content)
 
 
 def _unpacked(packed: np.ndarray, bits: int) -> np.ndarray:

@@ -40,7 +40,7 @@ ALLOWED = {
     "evaluate": {"metrics", "config", "data", "given", "train", "steps", "parallel"},
     "report": {"metrics", "intervals"},
     "pages": {"config", "curves", "data", "features", "hamming", "intervals", "measures", "report", "workdir"},
-    "library": set(),
+    "library": {"workdir"},
     "validation": {"evaluate", "data", "steps", "parallel"},
     "plan": {"config", "data", "library", "train", "steps", "parallel"},
     "experiment": {

@@ -115,6 +115,17 @@ def test_a_damaged_run_that_another_process_has_in_hand_is_left_to_it(cache):
     assert not run.exists()
 
 
+def test_a_run_whose_config_the_disk_does_not_give_is_left_there(cache):
+    folder, _ = cache
+    run = middle(folder)
+    (run / "config.json").unlink()
+    (run / "config.json").mkdir()
+    wanted = runs.Run('{"method": "mcmsh", "data": {"name": "jhmdb"}}', run.name.split("-")[-1], "")
+    with pytest.raises(InputError, match=r"config\.json: expected a file that can be read \(Is a directory\)"):
+        damage.clear([wanted], folder / "runs")
+    assert (run / "results.json").is_file()
+
+
 def test_what_is_kept_beside_a_run_is_made_again_where_it_is_damaged(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(again, "_errors", lambda *_: np.ones(3))
     (tmp_path / "results.json").write_text('[{"query": "test"}]')

@@ -31,7 +31,11 @@ def clear(needed: Iterable[Run], cache: Path) -> None:
 
 def _clear(run: Run, folder: Path) -> None:
     begun = [path for path in folder.iterdir() if path.name != ".lock" and ".partial" not in path.name]
-    why = _reason(lambda: _facts(folder / "config.json", ("method",))) if begun else ""
+    config = folder / "config.json"
+    try:
+        why = _reason(lambda: _facts(config, ("method",)), InputError) if begun else ""
+    except OSError as error:  # a run that may be whole
+        raise InputError(f"{config}: expected a file that can be read ({error.strerror})") from error
     if why:  # nothing says what the rest of it is of
         shutil.rmtree(folder)
     elif run.done(folder.parent):
@@ -42,10 +46,10 @@ def _clear(run: Run, folder: Path) -> None:
         say(f"{run.name}: damaged in the cache, and made again: {why}")
 
 
-def _reason(check) -> str:
+def _reason(check, damaged=UNREADABLE) -> str:
     try:
         check()
-    except UNREADABLE as error:
+    except damaged as error:
         return (str(error).splitlines() or [type(error).__name__])[0]
     return ""
 
@@ -71,5 +75,5 @@ def _facts(file: Path, names: Iterable[str]) -> None:
         held = json.loads(file.read_text(encoding="utf-8"))
         for name in names:
             held[name]
-    except (ValueError, TypeError, KeyError) as error:
+    except (FileNotFoundError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{file}: expected JSON with {', '.join(names)}, found something else") from error
