@@ -16,6 +16,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # of this run alone: its work
 
 import jax
 
+from jhash.pages import embedding
+
 jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS") or "cpu")  # cuda,cpu for the marker gpu
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+embedding.ROUNDS = 250  # scikit-learn's fewest: every run in a test draws a plane of codes that few tests look at

@@ -23,6 +23,7 @@ def quickly(monkeypatch):
     monkeypatch.setattr(intervals, "bootstrap", functools.partial(intervals.bootstrap, resamples=40))
     monkeypatch.setattr(runs, "compile_cache", lambda cache: None)
     monkeypatch.setattr(runs.jax, "clear_caches", lambda: None)
+    monkeypatch.setattr(runs.gc, "collect", lambda: 0)  # seconds, in a process that holds other tests' programs
     monkeypatch.setattr(runs.signal, "signal", lambda *_: None)
 
 

@@ -40,6 +40,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(data, "QUICK", TINY)
     monkeypatch.setattr(runs, "compile_cache", lambda cache: None)
     monkeypatch.setattr(runs.jax, "clear_caches", lambda: None)
+    monkeypatch.setattr(runs.gc, "collect", lambda: 0)  # seconds, in a process that holds other tests' programs
     monkeypatch.setattr(runs, "WAIT", 0.01)
 
 

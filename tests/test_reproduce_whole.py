@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from jhash import experiment, intervals, report
-from jhash.pages import embedding
 from jhash.reproduce import again, command, data, outcome, page, runs
 from jhash.types import InputError
 
@@ -38,7 +37,6 @@ def untrained(monkeypatch):
     monkeypatch.setattr(report, "read_found", functools.cache(report.read_found))
     monkeypatch.setattr(intervals, "bootstrap", functools.partial(intervals.bootstrap, resamples=40))
     monkeypatch.setattr(intervals, "RESAMPLES", 40)
-    monkeypatch.setattr(embedding, "ROUNDS", 250)
     monkeypatch.setattr(runs, "compile_cache", lambda cache: None)
     monkeypatch.setattr(runs.jax, "clear_caches", lambda: None)
     monkeypatch.setattr(runs.gc, "collect", lambda: None)
