@@ -178,17 +178,35 @@ def test_an_outer_iteration_ends_with_the_same_buffers_and_codes():
     assert (given["after/codes"] != given["buffer/codes"]).any()
 
 
-def test_rmsprop_is_torch_s():
-    """At a rate that doesn't fall, on gradients of very different sizes."""
-    given = load("cmgcah")
-    optimizer = cmgcah.Method(learning_rate=0.01, final_rate=0.01)._rmsprop(5, ("text",))
+def rmsprop_path(gradients, **fields):
+    """[T, F]: where those gradients take zeros at a rate that doesn't fall."""
+    optimizer = cmgcah.Method(learning_rate=0.01, final_rate=0.01, **fields)._rmsprop(5, ("text",))
     params = {"text": jnp.zeros(8), "image": jnp.ones(8)}
     state, path = optimizer.init(params), []
-    for gradient in given["input/gradients"]:
+    for gradient in gradients:
         changes, state = optimizer.update({"text": jnp.asarray(gradient)}, state)
         params = params | optax.apply_updates({"text": params["text"]}, changes)
         path.append(params["text"])
-    np.testing.assert_allclose(np.stack(path), given["output/rmsprop"], rtol=1e-5)
+    return np.stack(path)
+
+
+def test_rmsprop_is_torch_s():
+    """On gradients of very different sizes."""
+    given = load("cmgcah")
+    path = rmsprop_path(given["input/gradients"])
+    np.testing.assert_allclose(path, given["output/rmsprop"], rtol=1e-5)
+
+
+def test_corrected_rmsprop_divides_its_mean_squares_by_their_share_of_the_whole():
+    gradients = load("cmgcah")["input/gradients"].astype(np.float64)
+    at, mean, path = np.zeros(8), np.zeros(8), []
+    for step, gradient in enumerate(gradients, 1):
+        mean = 0.99 * mean + 0.01 * gradient**2
+        at = at - 0.01 * gradient / (np.sqrt(mean / (1 - 0.99**step)) + 1e-8)
+        path.append(at)
+    np.testing.assert_allclose(
+        rmsprop_path(gradients.astype(np.float32), bias_correction=True), path, rtol=1e-5, atol=1e-5 * 0.01
+    )
 
 
 # --- DSMHN --------------------------------------------------------------------------------------------------------
