@@ -8,8 +8,8 @@ python -m jhash.launch --config configs/cmgcah_files.py --config.data.train=uci_
 Networks are narrower than the paper's 2048 and 4096, which are for 4096-d features. Pictures in uint8 need
 --config.hyper.backbone=cnn_small.
 
-With that data (UCI's digits in two views), --config.seeds=3 and --config.hyper.iterations=30, mAP over the ranking, 64
-bits: .851/.856/.968/.972, CCA-ITQ .591/.610/.605/.658. Folds gain up to the 100 that are set here.
+With that data (UCI's digits in two views) and --config.seeds=3, mAP over the ranking, 64 bits:
+.864/.864/.977/.977, CCA-ITQ .591/.610/.605/.658. 3 minutes a seed on one core.
 """
 
 from jhash.config import experiment
