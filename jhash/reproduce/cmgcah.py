@@ -17,8 +17,9 @@ NOTE = (
 )
 FROM_PIXELS = "The paper's CNN-F is pretrained: here it is where imagenet-vgg-f.mat stands in --data, else not."
 SHIPPED = (
-    "The samples' weights are not all the paper's: Wikipedia has β .01 for .0001, with which the codes of a "
-    "medium share an offset, and γ .1 for .01, with which the mask switches bits off."
+    "The samples' weights are not all the paper's: β is .01 for .0001, with which the codes of a medium share an "
+    "offset, and γ .1 for .01, with which the mask switches bits off. Fashion's names are scaled each to root mean "
+    "square 1, and RMSprop is corrected for its beginning at 0."
 )
 A_IS_DCMH = "Ablation a has neither generation nor alignment nor a label predictor: it is DCMH's objective."
 
