@@ -180,6 +180,19 @@ def test_bars_below_zero_lie_on_the_other_side():
     assert float(left.get("x")) + float(left.get("width")) == pytest.approx(float(right.get("x")), abs=0.11)
 
 
+def test_no_grid_line_crosses_the_name_of_a_group():
+    name = "a group whose name is longer than bars have room"
+    root = read(charts.bars("t", "difference", {"g": [Bar("a", -0.2)], name: [Bar("a", 0.2)]}, 3))
+    parts = list(root)
+    words = next(place for place, one in enumerate(parts) if (one.text or "").startswith("a group"))
+    behind, base = parts[words - 1], float(parts[words].get("y"))
+    top, left = float(behind.get("y")), float(behind.get("x"))
+    assert behind.get("class") == "ground" and top < base - svg.FONT * 0.8 and top + float(behind.get("height")) > base
+    assert left + float(behind.get("width")) > float(parts[words].get("x")) + svg.width_of(parts[words].text)
+    lines = [place for place, one in enumerate(parts) if one.get("class") in ("grid", "axis")]
+    assert max(lines) < words - 1
+
+
 def test_differences_carry_their_signs_and_the_digits_of_their_table():
     groups = {"": [Bar("a", -0.04), Bar("b", 0.26), Bar("c", -0.16)]}
     said = texts(read(charts.bars("t", "difference", groups, 1, signed=True)))

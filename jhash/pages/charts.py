@@ -166,7 +166,9 @@ def bars(title: str, beside: str, groups: Mapping[str, Sequence[Bar]], digits: i
     y += 10
     for group, members in groups.items():
         if group:
-            drawn.append(svg.text(4, y + LINE - 3, svg.shortened(group, WIDTH - 8), soft=True))
+            words = svg.shortened(group, WIDTH - 8)
+            drawn.append(svg.ground(2, y - 2, svg.width_of(words) + 4, LINE + 3))  # a grid line would cross the words
+            drawn.append(svg.text(4, y + LINE - 3, words, soft=True))
             y += LINE + 2
         for bar in members:
             drawn.append(svg.text(names + 4, y + 15, svg.shortened(bar.name, names), "end"))
@@ -178,8 +180,8 @@ def bars(title: str, beside: str, groups: Mapping[str, Sequence[Bar]], digits: i
     for tick, name in zip(steps, svg.labels(steps), strict=True):
         parts.append(f'<path class="grid" stroke="#e2e2de" d="M{x(tick):.1f} {first:.1f}V{y:.1f}"/>')
         parts.append(svg.text(x(tick), y + LINE - 2, name.replace("-", "−"), "middle"))
-    zero = f'<path class="axis" stroke="#565656" d="M{x(0):.1f} {first:.1f}V{y:.1f}"/>'
-    return svg.sheet(title, y + LINE + 8, [*parts, *drawn, zero])
+    parts.append(f'<path class="axis" stroke="#565656" d="M{x(0):.1f} {first:.1f}V{y:.1f}"/>')
+    return svg.sheet(title, y + LINE + 8, [*parts, *drawn])
 
 
 def _bar(bar: Bar, number: int, x, y: float) -> str:

@@ -39,6 +39,11 @@ def text(x: float, y: float, words: object, anchor: str = "start", *, soft: bool
     return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escaped(words)}</text>'
 
 
+def ground(x: float, y: float, width: float, height: float) -> str:
+    """A piece of the sheet's own colour, for words that lines would else cross."""
+    return f'<rect class="ground" fill="#ffffff" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
+
+
 def width_of(words: str) -> float:
     """About how wide words are, never too little for common fonts."""
     return sum(map(_width, words))
