@@ -49,6 +49,10 @@ def words(exhibit, name, folder):
     return ["--paper", exhibit.paper, *asked, *on, "--budget", "quick", "--workdir", str(folder)]
 
 
+def exhibit_of(paper, name):
+    return next(one for one in EXHIBITS if (one.paper, one.name) == (paper, name))
+
+
 @pytest.mark.parametrize(("exhibit", "name"), SHIPPED, ids=lambda value: getattr(value, "name", value))
 def test_every_cell_that_can_be_filled_is_filled(exhibit, name, folder):
     before = set(folder.glob("*/table.json"))
@@ -63,6 +67,27 @@ def test_every_cell_that_can_be_filled_is_filled(exhibit, name, folder):
             assert bool(cell["why"]) == empty
     for file in ("report.html", "table.tex", "table.md", "references.bib"):
         assert (made.parent / file).stat().st_size
+
+
+def test_a_figure_of_three_weights_has_a_picture_each_and_no_gap_of_a_run_to_itself(tmp_path):
+    command.main(words(exhibit_of("mcmsh", "Figure 3"), "jhmdb", tmp_path))
+    found = json.loads((tmp_path / "mcmsh-figure-3-jhmdb-quick" / "table.json").read_text())
+    drawn = {one["title"]: [line["name"] for line in one["lines"]] for one in found["pictures"][0]}
+    assert drawn == {
+        "jhmdb: α, 64 bits": ["α = 1", "α = 0.8", "α = 0.6"],
+        "jhmdb: β, 64 bits": ["β = 0.05", "β = 0.1", "β = 0.2"],
+        "jhmdb: γ, 64 bits": ["γ = 0.01", "γ = 0.05", "γ = 0.1"],
+    }
+    (part,) = found["parts"]
+    gaps = {row for row, line in zip(part["rows"], part["results"], strict=True) if line[0]["gap"]}
+    assert set(part["rows"]) - gaps == {"α = 0.8", "β = 0.1", "γ = 0.01"}
+
+
+def test_a_figure_over_the_values_of_weights_has_a_line_over_them(tmp_path):
+    command.main(words(exhibit_of("she", "Figure 3"), "wikipedia", tmp_path))
+    found = json.loads((tmp_path / "she-figure-3-wikipedia-quick" / "table.json").read_text())
+    drawn = {one["title"]: [line["x"] for line in one["lines"]] for one in found["pictures"][0]}
+    assert drawn == {f"wikipedia: {name}": [[0, 1, 2, 4, 6, 8, 10]] for name in "αβ"}
 
 
 def test_all_tables_end_with_what_was_made_and_what_was_skipped(folder, capsys):

@@ -88,28 +88,41 @@ def _between_seeds(results) -> list | None:
 
 
 def _lines(exhibit: Exhibit, block: Block, part: Part) -> list[dict]:
-    """A picture for each group of columns, a line a row; or, where rows have places, one for each series of them."""
+    """Pictures for each series of rows, or of all rows where they are in none."""
     found = []
-    series = dict.fromkeys(row.at[0] for row in block.grid.rows if row.at)
-    for name in series:
-        rows = [(row, line) for row, line in zip(block.grid.rows, part.results, strict=True) if row.at[:1] == (name,)]
+    together = list(zip(block.grid.rows, part.results, strict=True))
+    for series in dict.fromkeys(row.at[:1] for row in block.grid.rows):
+        members = [(row, line) for row, line in together if row.at[:1] == series]
+        if all(len(row.at) > 1 for row, _ in members):
+            found.append(_over_rows(series[0], part, members))
+        else:
+            found += _over_columns(f"{part.data}: {''.join(f'{name}, ' for name in series)}", exhibit, block, members)
+    return [picture for picture in found if any(line["x"] for line in picture["lines"])]
+
+
+def _over_rows(series: str, part: Part, members) -> dict:
+    """A line a column, over the rows' places."""
+    lines = []
+    for c, column in enumerate(part.columns):
+        lines.append(_line(column, [(row.at[1], line[c]) for row, line in members if line[c].ours is not None]))
+    return {"kind": "lines", "title": f"{part.data}: {series}", "x": series, "log": False, "lines": lines}
+
+
+def _over_columns(head: str, exhibit: Exhibit, block: Block, members) -> list[dict]:
+    """A picture for each group of columns: a line a row, over the columns' places."""
+    found = []
+    for group in dict.fromkeys(column.group for column in block.grid.columns if column.group):
         lines = []
-        for c, column in enumerate(part.columns):
-            known = [(row.at[1], line[c]) for row, line in rows if line[c].ours is not None]
-            lines.append(_line(column, known))
-        found.append({"kind": "lines", "title": f"{part.data}: {name}", "x": name, "log": False, "lines": lines})
-    for group in () if series else dict.fromkeys(column.group for column in block.grid.columns if column.group):
-        lines = []
-        for label, line in zip(part.rows, part.results, strict=True):
+        for row, line in members:
             known = [
                 (column.x, one)
                 for column, one in zip(block.grid.columns, line, strict=True)
                 if column.group == group and one.ours is not None
             ]
-            lines.append(_line(label, known))
-        picture = {"kind": "lines", "title": f"{part.data}: {group}", "x": exhibit.x, "log": exhibit.log}
+            lines.append(_line(row.label, known))
+        picture = {"kind": "lines", "title": head + group, "x": exhibit.x, "log": exhibit.log}
         found.append(picture | {"lines": [line for line in lines if line["x"]]})
-    return [picture for picture in found if any(line["x"] for line in picture["lines"])]
+    return found
 
 
 def _line(name: str, known) -> dict:

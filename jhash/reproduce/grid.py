@@ -78,7 +78,7 @@ class Row:
     method: str = ""  # a baseline's, whose numbers stand beside the method's own
     baselines: bool = False  # whether the run takes the config's baselines along: the method as it stands does
     measure: Callable[[Measure], Measure | None] = lambda measure: measure  # None: it has no such number
-    at: tuple = ()  # its place in a picture: (series, x), or (row, column) of a heat map
+    at: tuple = ()  # its place in a picture: (series,), (series, x), or (row, column) of a heat map
 
 
 @dataclasses.dataclass(frozen=True)

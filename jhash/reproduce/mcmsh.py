@@ -86,7 +86,8 @@ def balance(data: Data) -> Grid:
             chosen = [0.8, 0.1, 0.01]
             chosen[place] = value
             standard = chosen == [0.8, 0.1, 0.01]
-            rows.append(Row(f"{name} = {value:g}", {} if standard else weighted(*chosen), baselines=standard))
+            changes = {} if standard else weighted(*chosen)
+            rows.append(Row(f"{name} = {value:g}", changes, baselines=standard, at=(name,)))
     columns = [
         Column(f"64 bits, mAP@{k}", data, bits(64), Score("video", k), group="64 bits", x=k) for k in video.CUTOFFS
     ]

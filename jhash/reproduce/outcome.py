@@ -90,13 +90,14 @@ def part(exhibit: Exhibit, block: Block, cache: Path, failed: Mapping[str, str],
     results = []
     for r, row in enumerate(block.grid.rows):
         line = []
+        apart = reference is not None and block.cells[r] != block.cells[reference]  # not its runs by another name
         for c, column in enumerate(block.grid.columns):
             values = table.rows.get(row.label) if table else None
             of_print = None if values is None or column.printed is None else values[column.printed]
             base = None
             if reference is not None and r != reference and table and column.printed is not None:
                 base = (table.rows.get(block.grid.rows[reference].label) or {column.printed: None})[column.printed]
-            compared = found[reference][c][0] if reference is not None and r != reference else None
+            compared = found[reference][c][0] if apart else None
             line.append(_result(found[r][c], of_print, base, compared, scale, block, r, c))
         results.append(tuple(line))
     usual = 1 if scale > 1 else 4 if exhibit.paper == "cmgcah" else 3
