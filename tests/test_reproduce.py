@@ -272,6 +272,12 @@ def test_many_gaps_are_set_beside_those_that_chance_gives():
     assert line.startswith("8 gaps are looked at, 1 of them") and "about 0.4 (5 %)" in line
 
 
+@pytest.mark.parametrize(("stand_in", "beside"), [("digits", False), ("wikipedia", True)])
+def test_competitors_without_a_printed_number_have_no_row(stand_in, beside):
+    rows = named("she", "Table 2").grid(data.find(stand_in)).rows
+    assert ("SCH" in [row.label for row in rows]) == beside and rows[-1].label == "SHE"
+
+
 def test_other_features_of_the_same_set_are_told_by_their_name(tmp_path):
     (block,) = cells.blocks(named("she", "Table 5"), ["wikipedia"], asked())
     found = outcome.part(named("she", "Table 5"), block, tmp_path / "runs", {})

@@ -62,7 +62,8 @@ def lengths(data: Data) -> Grid:
             columns.append(Column(f"{head}, {number} bits", data, bits(number), score, where.get(number)))
         over = tuple(range(first, first + 4))
         columns.append(Column(f"{head}, mean", data, {}, None, where.get("avg"), over=over))
-    return Grid([*competitors("Table 2"), FULL], columns)
+    beside = any(column.printed is not None for column in columns)
+    return Grid([*(competitors("Table 2") if beside else ()), FULL], columns)
 
 
 def ablation(data: Data) -> Grid:
