@@ -90,6 +90,14 @@ def test_a_figure_over_the_values_of_weights_has_a_line_over_them(tmp_path):
     assert drawn == {f"wikipedia: {name}": [[0, 1, 2, 4, 6, 8, 10]] for name in "αβ"}
 
 
+def test_searches_say_whose_they_are_and_how_to_read_them(tmp_path):
+    command.main(words(exhibit_of("mcmsh", "Figure 7"), "nmnist", tmp_path))
+    text = (tmp_path / "mcmsh-figure-7-nmnist-quick" / "report.html").read_text()
+    for method in ("MCMSH", "ITQ", "LSH"):
+        assert text.count(f"<h3>nmnist: {method}, the 5 nearest items of 6 queries</h3>") == 1
+    assert text.count("Beside each query stand the 5 items whose codes of 64 bits") == 1
+
+
 def test_all_tables_end_with_what_was_made_and_what_was_skipped(folder, capsys):
     words = ["--paper", "mcmsh", "--table", "all", "--dataset", "jhmdb", "--budget", "quick", "--workdir", str(folder)]
     assert command.main(words) == 0

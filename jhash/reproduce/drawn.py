@@ -229,6 +229,7 @@ def _found(block: Block, part: Part, cache: Path) -> list[dict]:
             {
                 "kind": "found",
                 "title": f"{part.data}: {label}, the {NEAREST} nearest items of {len(asking)} queries",
+                "bits": run.codes[task.query].shape[1],
                 "queries": asking.tolist(),
                 "right": [[bool(alike) for alike in one.alike] for one in searches],
                 "html": grids.grid(searches),

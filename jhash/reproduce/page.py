@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jhash import report
-from jhash.pages import charts, html, paste
+from jhash.pages import charts, grids, html, paste
 from jhash.pages.bibliography import bibtex
 from jhash.reproduce import data as datasets
 from jhash.reproduce import drawn, findings, outcome, printed
@@ -173,6 +173,8 @@ def _section(exhibit: Exhibit, part: Part, pictures: Sequence[dict], lines) -> s
     inside = []
     inside += [html.paragraph(line) for line in findings.warnings(part)]
     inside += [html.paragraph(line) for line in findings.orderings(part)]
+    for bits in dict.fromkeys(picture["bits"] for picture in pictures if picture["kind"] == "found"):
+        inside += [html.paragraph(line) for line in grids.legend(bits, drawn.NEAREST)]
     figures = [html.figure(draw(picture, part.unit), picture.get("caption", "")) for picture in pictures]
     inside += [html.side_by_side(*figures)] if len(figures) > 1 else figures
     inside.append(html.table(header, rows))
@@ -202,7 +204,7 @@ def _reasons(part: Part) -> list[str]:
 
 
 def draw(picture: Mapping, unit: str) -> str:
-    """One of `drawn.pictures` as SVG."""
+    """One of `drawn.pictures` as SVG, searches as HTML."""
     if picture["kind"] == "lines":
         series = [charts.Line(line["name"], line["x"], line["y"], line["band"]) for line in picture["lines"]]
         beside = {"recall": "precision", "R": "precision"}.get(picture["x"], _beside(unit))
@@ -219,7 +221,7 @@ def draw(picture: Mapping, unit: str) -> str:
         values = [[float("nan") if value is None else value for value in line] for line in picture["values"]]
         return charts.heat(picture["title"], picture["x"], "", picture["columns"], picture["rows"], values)
     if picture["kind"] == "found":
-        return picture["html"]
+        return f"<h3>{html.escaped(picture['title'])}</h3>{picture['html']}"
     return charts.scatter(picture["title"], picture["points"], picture["classes"], picture["names"])
 
 
