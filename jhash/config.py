@@ -105,17 +105,18 @@ def baseline(name: str, config: ConfigDict) -> Method:
     beside DSMHN, its backbone and its span of training.
     """
     cls, shared = method_class(name), {}
+    known = inspect.signature(cls).parameters
     if issubclass(cls, method_class(config.method)):
         own = inspect.get_annotations(cls)  # what makes it the baseline
         shared = {field: value for field, value in config.hyper.to_dict().items() if field not in own}
-    elif "backbones" in config.hyper:  # what trains beside it sees the same pictures, as often, in the same batches
+    elif "backbones" in config.hyper and "backbone" in known:  # the same pictures, as often, in the same batches
         shared = {"backbone": config.hyper.backbones[0], "weights": config.hyper.weights[0]}
         shared |= {"iterations": config.hyper.epochs, "batch": config.hyper.batch}
         shared["learning_rate"] = config.hyper.learning_rate
     given = shared | {"bits": config.hyper.bits, "structure_features": config.baseline_view}
     if "modalities" in config:
         given |= {"column": "features", "media": tuple(config.modalities)}
-    return cls(**{field: value for field, value in given.items() if field in inspect.signature(cls).parameters})
+    return cls(**{field: value for field, value in given.items() if field in known})
 
 
 def _fields(cls: type) -> list[dataclasses.Field]:

@@ -11,7 +11,7 @@ import pytest
 import toys
 
 from jhash import train
-from jhash.config import build, experiment, is_paired, method_of
+from jhash.config import baseline, build, experiment, is_paired, method_of
 from jhash.data.media import MEDIA
 from jhash.data.source import SideBySide
 from jhash.parallel import ALONE
@@ -230,3 +230,13 @@ def test_an_unknown_method_is_refused_with_a_suggestion():
 def test_an_unknown_hyper_parameter_is_refused_with_a_suggestion():
     with pytest.raises(InputError, match="config.hyper.center: mcmsh has no such field .did you mean 'centres'"):
         build("mcmsh", {"center": 3})
+
+
+def test_a_baseline_that_does_not_train_is_the_same_whatever_the_span_of_training():
+    config = experiment("dsmhn", "fashion")
+    config.hyper.backbones = ("cnn_small", "")
+    config.hyper.epochs = 7
+    for name in ("itq", "cca_itq"):
+        assert baseline(name, config).iterations == 50
+    beside = baseline("dcmh", config)
+    assert (beside.iterations, beside.batch, beside.backbone) == (7, config.hyper.batch, "cnn_small")
