@@ -10,7 +10,7 @@ Arrays are named by the medium, or as config.data.arrays says. Pictures and clip
 vectors (BUILD_NOTES.md, Pairs).
 
 That one, with the joints less joint 0 and --config.data.normalise=clip_centre: a minute on 2 cores; mAP over the
-ranking, 64 bits, 3 seeds: .856/.839/.742/.748, CCA-ITQ .491/.433/.348/.337.
+ranking, 64 bits, 3 seeds: .856/.839/.742/.748, CCA-ITQ .491/.432/.350/.338.
 """
 
 from jhash.config import experiment

@@ -90,7 +90,7 @@ def sheet(title: str, height: float, parts: Sequence[str], width: float = WIDTH)
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart{" wide" if wide else ""}" role="img" '
         f'aria-label="{escaped(title)}" viewBox="0 0 {width:.0f} {height:.0f}" width="100%" style="{style}">'
     )
-    paper = f'<rect class="ground" width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>'
+    paper = ground(0, 0, width, height)
     return "\n".join([opening, f"<title>{escaped(title)}</title>", paper, *parts, "</svg>"]) + "\n"
 
 
