@@ -58,7 +58,10 @@ def read_flags(argv: list[str]) -> str:
     try:
         rest = flags.FLAGS(words)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, SyntaxError) as error:
-        raise InputError(f"command line: {' '.join(str(error).replace(chr(34), '').split())}") from error
+        said: object = error
+        while isinstance(said, AttributeError | KeyError) and said.args:  # one in the other, each quoting what it holds
+            said = said.args[0]
+        raise InputError(f"command line: {' '.join(str(said).replace(chr(34), '').split())}") from error
     if len(rest) > 1:
         raise InputError(f"command line: expected flags only, found {rest[1]!r}")
     if name is None:

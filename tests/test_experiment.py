@@ -182,7 +182,7 @@ def launch(*words, cwd=None):
     [
         ((), "--config: expected an experiment"),
         (("--config", "nowhere.py"), "--config: expected a file, or one of"),
-        (("--config", "mcmsh_nmnist", "--config.hyper.centers=3"), "centres"),
+        (("--config", "mcmsh_nmnist", "--config.hyper.centers=3"), ": 'centers' Did you mean centres"),
         (("--config", "mcmsh_nmnist", "--config.hyper.bits=many"), "many"),
         (("--config", "mcmsh_nmnist", "--wrkdir=x"), "workdir"),
         (("--config", "mcmsh_fcvid", "--config.data.dir=nowhere"), "fcv_train_feats.h5"),
