@@ -1,15 +1,17 @@
 """Makes the shipped fashion sample, jhash/data/samples/fashion, from the raw source; the same bytes each time.
 
     python tests/make_fashion_sample.py RAW [--output jhash/data/samples/fashion]
+    python tests/make_fashion_sample.py RAW --whole --output DIR
 
 RAW holds images_12k.zip and items_12k.csv. The LICENSE.md beside the sample says what the source is and what is done
-to it here.
+to it here. --whole leaves the items.csv of all items alone, for configs/dsmhn_raw.py beside images_12k.zip.
 """
 
 import argparse
 import collections
 import csv
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +51,18 @@ def groups(items: list[dict[str, str]], checksums: dict[str, int]) -> list[list[
     return list({id(group): group for group in of.values()}.values())
 
 
-def split(items: list[dict[str, str]], checksums: dict[str, int]) -> dict[str, str]:
-    """Item -> 'train' or 'test': about TEST of each class is tested, and no name or picture is in both parts."""
+def split(items: list[dict[str, str]], checksums: dict[str, int], known: Collection[str] = ()) -> dict[str, str]:
+    """Item -> 'train' or 'test': about TEST of each class is tested, and no name or picture is in both parts.
+
+    `known` items, on which settings were chosen, are not tested.
+    """
     sizes = collections.Counter(item["subCategory"] for item in items)
     left = {name: round(TEST * size) for name, size in sizes.items()}
     parts = {}
     for group in groups(items, checksums):
         needed = collections.Counter(item["subCategory"] for item in group)
         tested = all(count <= left[name] for name, count in needed.items())
+        tested = tested and not any(item["id"] in known for item in group)
         for item in group:
             parts[item["id"]] = "test" if tested else "train"
             left[item["subCategory"]] -= tested
@@ -67,19 +73,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("raw", type=Path, metavar="RAW", help="the folder of the raw source")
     parser.add_argument("--output", type=Path, default=SAMPLE, metavar="DIR")
+    parser.add_argument("--whole", action="store_true", help="all items' items.csv, which takes --output")
     options = parser.parse_args()
+    if options.whole and options.output == SAMPLE:
+        parser.error("--whole needs an --output of its own")
     with open(options.raw / "items_12k.csv", encoding="utf-8", newline="") as file:
         items = list(csv.DictReader(file))
     with zipfile.ZipFile(options.raw / "images_12k.zip") as archive:
         checksums = {member.filename.removesuffix(".jpg"): member.CRC for member in archive.infolist()}
-        items = chosen(items)
-        parts = split(items, checksums)
-        items.sort(key=lambda item: int(item["id"]))
+        sample = chosen(items)
+        parts = split(sample, checksums)
+        if options.whole:
+            sample, known = items, {name for name, part in parts.items() if part == "train"}
+            drawn = [items[place] for place in np.random.default_rng(1).permutation(len(items))]
+            parts = split(drawn, checksums, known)
+        sample.sort(key=lambda item: int(item["id"]))
         options.output.mkdir(parents=True, exist_ok=True)
-        write_images(options.output / "images.zip", items, archive)
-        write_items(options.output / "items.csv", items, parts)
-    for name in ("images.zip", "items.csv"):
-        print(f"{name}: {(options.output / name).stat().st_size} bytes")
+        write_items(options.output / "items.csv", sample, parts)
+        if not options.whole:
+            write_images(options.output / "images.zip", sample, archive)
+    for file in sorted(options.output.glob("i*")):
+        print(f"{file.name}: {file.stat().st_size} bytes")
     print(collections.Counter(parts.values()))
 
 

@@ -1,5 +1,7 @@
 """Photographs, clips and texts from files that the tests write: decoding, manifests, caches, bad input; the sample."""
 
+import collections
+import csv
 import io
 import json
 import os
@@ -779,13 +781,36 @@ def test_the_fashion_sample_has_classes_of_all_attributes():
     assert (media["image"].arrays["labels"].sum(axis=1) == 2).all()
 
 
-def test_the_fashion_sample_is_made_the_same_again(tmp_path, monkeypatch):
+@pytest.fixture
+def make_fashion(tmp_path, monkeypatch):
     source = Path(__file__).parents[2] / "shared/data/fashion"
     if not source.is_dir():
         pytest.skip("needs ../shared/data/fashion, the source of the sample")
     import make_fashion_sample
 
-    monkeypatch.setattr(sys, "argv", ["make_fashion_sample.py", str(source), "--output", str(tmp_path)])
-    make_fashion_sample.main()
+    def make(*flags):
+        command = ["make_fashion_sample.py", str(source), "--output", str(tmp_path), *flags]
+        monkeypatch.setattr(sys, "argv", command)
+        make_fashion_sample.main()
+        return tmp_path
+
+    return make
+
+
+def test_the_fashion_sample_is_made_the_same_again(make_fashion):
+    made = make_fashion()
     for name in ("images.zip", "items.csv"):
-        assert (tmp_path / name).read_bytes() == (make_fashion_sample.SAMPLE / name).read_bytes()
+        assert (made / name).read_bytes() == (samples.FOLDER / "fashion" / name).read_bytes()
+
+
+def test_all_of_fashion_is_split_by_name_and_tests_nothing_that_the_sample_trains_on(make_fashion):
+    def read(folder):
+        with open(folder / "items.csv", encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    items = read(make_fashion("--whole"))
+    part_of = {item["id"]: item["split"] for item in items}
+    of_name = {(item["name"].casefold(), item["split"]) for item in items}
+    assert collections.Counter(part_of.values()) == {"train": 9591, "test": 2397}
+    assert len(of_name) == len({name for name, _ in of_name})
+    assert {part_of[item["id"]] for item in read(samples.FOLDER / "fashion") if item["split"] == "train"} == {"train"}

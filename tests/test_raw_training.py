@@ -1,4 +1,4 @@
-"""A user's own photographs and words, from files on disk to a report: the config dsmhn_raw as a stranger runs it."""
+"""A user's own photographs and words, from files on disk to a report: the configs of raw data as a stranger does."""
 
 import csv
 import json
@@ -16,6 +16,10 @@ from jhash.data.pairs import load_pairs
 from jhash.types import InputError
 
 ITEMS, QUERIES = 96, 16
+SHORT = {
+    "dsmhn_raw": {"epochs": 1, "hidden": (0, 16)},
+    "cmgcah_raw": {"iterations": 1, "features": 16, "text_hidden": 16, "generator_hidden": 16, "width": 8},
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +40,13 @@ def shop(tmp_path_factory):
     return folder
 
 
-def small(shop, **data):
+def small(shop, name="dsmhn_raw", **data):
     """The shipped config on that folder, with small pictures and a short training."""
-    config, _ = config_of(next(path for path in CONFIGS if path.stem == "dsmhn_raw"))
+    config, _ = config_of(next(path for path in CONFIGS if path.stem == name))
     fields = {"manifest": str(shop / "items.csv"), "image_column": "file", "text_column": "name"}
     fields |= {"label_columns": ("kind",), "split_column": "split", "height": 16, "width": 16}
     config.data.update(fields | data)
-    config.hyper.update({"bits": 8, "epochs": 1, "batch": 16, "hidden": (0, 16)})
+    config.hyper.update({"bits": 8, "batch": 16} | SHORT[name])
     config.baselines = ()
     config.run.tensorboard = False
     config.run.devices = 1
@@ -64,14 +68,15 @@ def truncated(shop, tmp_path):
 
 
 @pytest.mark.slow
-def test_photographs_and_words_are_trained_on_and_searched(shop, tmp_path, capsys):
-    config = small(shop, cache=str(tmp_path / "cache"))
+@pytest.mark.parametrize("name", SHORT)
+def test_photographs_and_words_are_trained_on_and_searched(name, shop, tmp_path, capsys):
+    config = small(shop, name, cache=str(tmp_path / "cache"))
     rows = experiment.run(config, tmp_path / "work")
-    asked = {(row["query"], row["database"]) for row in rows if row["method"] == "dsmhn"}
+    asked = {(row["query"], row["database"]) for row in rows if row["method"] == config.method}
     assert asked == {(f"{one} test", f"{other} train") for one in ("image", "text") for other in ("image", "text")}
-    assert "dsmhn" in capsys.readouterr().out
+    assert config.method in capsys.readouterr().out
     assert json.loads((tmp_path / "work" / "results.json").read_text())
-    assert (tmp_path / "work" / "seed-0" / "dsmhn").is_dir()
+    assert (tmp_path / "work" / "seed-0" / config.method).is_dir()
 
 
 def test_the_plan_speaks_of_pictures_and_words(shop, tmp_path):
