@@ -3,9 +3,13 @@
 python -m jhash.launch --config configs/cmgcah_mirflickr25k.py --config.data.file=FLICKR-25K.mat \\
     --config.hyper.backbone=cnn_f --config.hyper.weights=imagenet-vgg-f.mat
 
-The paper's setting, but for what it doesn't print (BUILD_NOTES.md). Pictures go through CNN-F, whose weights are a
-file of yours; without --config.hyper.weights it trains from scratch. A file with features [N, 4096] in place of
-pictures needs --config.hyper.backbone=''. Days on a CPU: meant for a GPU. --plan says what it will need.
+The paper's numbers, and ours where it has none. Five of its forms are options (BUILD_NOTES.md):
+--config.hyper.fusion=printed --config.hyper.label_loss=softmax --config.hyper.saturating=True
+--config.hyper.critic=step --config.hyper.condition=trained
+
+Pictures go through CNN-F, whose weights are a file of yours; without --config.hyper.weights it trains from scratch. A
+file with features [N, 4096] in place of pictures needs --config.hyper.backbone=''. Days on a CPU: meant for a GPU.
+--plan says what it will need.
 The paper's mAP, image → text and text → image: .7901/.8030/.8123 and
 .7823/.7932/.8045 at 16/32/64 bits.
 Words are counts, as published; on jhash's own photographs --config.data.normalise=clip with

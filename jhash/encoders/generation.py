@@ -99,7 +99,7 @@ class ImageFeatures(nn.Module):
 
 
 class Layers(nn.Module):
-    """Dense layers with ReLU between them, [B, F] -> [B, widths[-1]] float32: f_proj, G and D."""
+    """Dense layers with ReLU between them, [B, F] -> [B, widths[-1]] float32: f_proj, f_p, G and D."""
 
     widths: tuple[int, ...]
     dtype: jnp.dtype = jnp.float32

@@ -1,6 +1,7 @@
 """DSMHN's losses. The paper's equations are not at hand: what its abstract names is rebuilt here (BUILD_NOTES.md).
 
-Everything is a mean, over items, over pairs and over bits, so that weights mean the same at any batch and code length.
+Everything is a mean, over items, over pairs and over bits, so that weights mean the same at any batch and code length;
+but in the logistic likelihood Θ = ½ hᵀh' adds up over bits, as in its source.
 """
 
 import chex

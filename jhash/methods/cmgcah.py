@@ -1,8 +1,8 @@
 """CMGCAH: cross-modal generation and pair correlation alignment hashing (Ou et al., IEEE T-ITS 2022).
 
 Each side makes the other's features out of its own, guided by the labels that it predicts, and both parts, its own and
-the made ones, go through one alignment network to a code. An outer iteration passes over the pairs four times: image
-side, its critic, text side, its critic; then the training codes are B = sgn(U + V).
+the made ones, go through one alignment network to a code. An outer iteration passes over the pairs four times, image
+side, its critic, text side, its critic, or twice without generation; then the training codes are B = sgn(U + V).
 
 No program was released; what the paper leaves open is a field with its default. Ablations of Table IV: ablation='a'
 (no generation, no alignment), 'b' (no mask), 'c' (no generation), 'd' (no transformer).
@@ -43,7 +43,7 @@ TERMS = ("adversarial", "between", "within", "quantisation", "label", "critic")
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """CMGCAH; defaults are the paper's where it prints one."""
+    """CMGCAH; numbers are the paper's where it prints one, five forms are not: see BUILD_NOTES.md."""
 
     bits: int = 64
     media: tuple[str, ...] = ("image", "text")
@@ -78,7 +78,7 @@ class Method:
     learning_rate: float = 10**-4.5  # falls linearly to final_rate
     final_rate: float = 1e-6
     # of RMSprop's mean squares, which begin at 0: without it, as in the programs that this family was published with,
-    # the first steps of a phase are 10, 7, 5.8 ... times the rate, which a large rate may not survive
+    # the first steps of training are 10, 7, 5.8 ... times the rate, which a large rate may not survive
     bias_correction: bool = False
     dtype: str = "float32"  # of the products; parameters and losses stay float32
 
@@ -236,7 +236,9 @@ class Method:
         return params, buffers | {"fixed": fixed, "terms": dict.fromkeys(kept, jnp.float32(0))}
 
     def _forward(self, params: Tree, fixed: Tree, side: str, items: Array, classes: int) -> dict[str, Array]:
-        """One side's `features` [B, F], `logits` and `condition` [B, C], `made` [B, F], relaxed `codes` [B, K]."""
+        """One side's `features` [B, F] and relaxed `codes` [B, K]; with generation `logits`, `condition` [B, C] too and
+        what is `made` [B, F].
+        """
         networks = self._networks(classes)
 
         def apply(group, name, x):
