@@ -75,6 +75,7 @@ def begun(method, tables, compiled=True):
         ({"weights": "a.npz"}, "config.hyper.weights: 'a.npz' needs a backbone to go into, found ''"),
         ({"heads": 3, "width": 16}, "config.hyper.width: expected a multiple of 3 heads, found 16"),
         ({"text_hidden": 0}, "config.hyper.text_hidden: expected a whole number, at least 1, found 0"),
+        ({"image_hidden": -1}, "config.hyper.image_hidden: expected a whole number, at least 0, found -1"),
         ({"gamma": float("inf")}, "config.hyper.gamma: expected a number, at least 0, found inf"),
         ({"width": 20}, "config.hyper.width: expected a multiple of 8 heads, found 20"),
         ({"bits": 0}, "config.hyper.bits: expected a whole number, at least 1, found 0"),
@@ -352,6 +353,18 @@ def test_codes_come_from_a_medium_alone_in_the_order_that_fusion_says(iteration)
         np.testing.assert_allclose(found["fixed", side], expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(found["fixed", "image"], found["printed", "image"])
     assert np.abs(found["fixed", "text"] - found["printed", "text"]).max() > 1e-3
+
+
+def test_a_hidden_layer_stands_before_the_features_of_vectors():
+    items = items_at(0)[0]
+    method = cmgcah.Method(**LEAN | {"image_hidden": 7}, ablation="a")
+    *_, state, _ = begun(method, pairs())
+    found = method.encode({"pairs": train.Past(state.params, {}, {})}, {"features": items["image"]}, "image")
+    own = state.params["image"]["features"]
+    assert own["hidden"]["kernel"].shape == (20, 7) and own["dense"]["kernel"].shape == (7, 16)
+    features = layers(items["image"], {"dense0": own["hidden"], "dense1": own["dense"]})
+    expected = dense(features, state.params["image"]["hash"]["codes"])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 SIDE, CRITICS = ["features", "generator", "predictor"], ["image_critic", "text_critic"]

@@ -76,10 +76,14 @@ def tokens(items: Array) -> Array:
 
 
 class ImageFeatures(nn.Module):
-    """x̂ = f_dnn(x) + λ f_att(f_trans(x)), Eq 1: [B, ...] -> [B, features]. λ = 0 leaves the transformer out."""
+    """x̂ = f_dnn(x) + λ f_att(f_trans(x)), Eq 1: [B, ...] -> [B, features]. λ = 0 leaves the transformer out.
+
+    f_dnn is a backbone, where there is one, a hidden layer with ReLU, where it is wider than 0, and a dense layer.
+    """
 
     features: int = 2048
     backbone: str = ""
+    hidden: int = 0
     position: float = 0.01
     width: int = 512
     heads: int = 8
@@ -91,6 +95,8 @@ class ImageFeatures(nn.Module):
         x = items.astype(jnp.float32)
         if self.backbone:
             x = backbone(self.backbone, dtype=self.dtype)(items, train=False)
+        if self.hidden:
+            x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="hidden")(x))
         x = nn.Dense(self.features, dtype=self.dtype, name="dense")(x).astype(jnp.float32)
         if self.position:
             position = Position(self.features, self.width, self.heads, self.blocks, self.dtype, name="position")

@@ -52,6 +52,7 @@ class Method:
     ablation: str = "none"
     # networks; the paper prints the features' and the text's widths
     features: int = 2048
+    image_hidden: int = 0  # a layer before the image's features; without it and a backbone f_dnn is linear, as printed
     text_hidden: int = 4096
     generator_hidden: int = 4096
     critic_hidden: int = 256
@@ -91,6 +92,7 @@ class Method:
             raise InputError(f"config.modalities: expected two different media, found {self.media}")
         fields.check_choices(self, CHOICES)
         fields.check_counts(self, "features", "text_hidden", "generator_hidden", "critic_hidden")
+        fields.check_counts(self, "image_hidden", least=0)
         fields.check_counts(self, "blocks", "width", "heads", "bits", "batch", "iterations")
         fields.check_rates(self, "learning_rate")
         fields.check_numbers(self, "position", "alpha", "beta", "gamma", "delta", "final_rate")
@@ -184,8 +186,9 @@ class Method:
         """Flax modules by place in the parameters."""
         dtype = self.dtype
         position = 0.0 if self.ablation == "d" else self.position
+        transformer = (position, self.width, self.heads, self.blocks)
         features = {
-            "image": ImageFeatures(self.features, self.backbone, position, self.width, self.heads, self.blocks, dtype),
+            "image": ImageFeatures(self.features, self.backbone, self.image_hidden, *transformer, dtype),
             "text": Layers((self.text_hidden, self.features), dtype),
         }
         networks = {side: {"features": features[side]} for side in SIDES}
