@@ -15,6 +15,7 @@ def get_config():
     config.baselines = ("dcmh", "cca_itq", "itq")
     config.hyper.bits = 64
     config.hyper.features = 512
+    config.hyper.image_hidden = 1024  # without it ablations a and c and dcmh are linear in an image's vector
     config.hyper.text_hidden = 512
     config.hyper.width = 64
     config.hyper.generator_hidden = 512

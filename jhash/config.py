@@ -102,7 +102,7 @@ def baseline(name: str, config: ConfigDict) -> Method:
     """A baseline at the experiment's code length, seeing frames as config.baseline_view says, or vectors of media.
 
     One that is the experiment's method with some parts left out, as DCMH is CMGCAH's, takes its other settings too;
-    beside DSMHN, its backbone and its span of training.
+    beside DSMHN, its backbone, its hidden layer of the first medium and its span of training.
     """
     cls, shared = method_class(name), {}
     known = inspect.signature(cls).parameters
@@ -111,6 +111,7 @@ def baseline(name: str, config: ConfigDict) -> Method:
         shared = {field: value for field, value in config.hyper.to_dict().items() if field not in own}
     elif "backbones" in config.hyper and "backbone" in known:  # the same pictures, as often, in the same batches
         shared = {"backbone": config.hyper.backbones[0], "weights": config.hyper.weights[0]}
+        shared["image_hidden"] = config.hyper.hidden[0]
         shared |= {"iterations": config.hyper.epochs, "batch": config.hyper.batch}
         shared["learning_rate"] = config.hyper.learning_rate
     given = shared | {"bits": config.hyper.bits, "structure_features": config.baseline_view}

@@ -6,7 +6,7 @@ As a command it scores codes that are in files already, whoever made them: `jhas
 import functools
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from jhash import metrics
 from jhash.config import baseline, method_of
+from jhash.data import validate
 from jhash.data.load import prepared
 from jhash.data.pairs import normalised_items
 from jhash.data.source import ArrayTable
@@ -27,6 +28,7 @@ from jhash.train import read_past
 from jhash.types import InputError, Method, Past, Table
 
 VOCABULARY = "vocabulary.json"
+BLOCK = 1024  # items that are looked at at once
 
 
 @functools.cache
@@ -120,29 +122,54 @@ class Model:
             modality: 'video', or a medium that the run trained.
 
         Raises:
-            InputError: another medium, or items of another shape.
+            InputError: another medium, items of another shape, or numbers that aren't finite in float32.
         """
         if modality not in self.normalisation:
             raise InputError(f"modality: expected one of {', '.join(self.normalisation)}, found {modality!r}")
-        items = np.asarray(items)
-        if items.dtype.kind == "U":
-            if modality != "text" or not self.vocabulary:
-                raise InputError(f"{modality}: expected arrays of numbers, found texts, and the model has no words")
-            items = bag_of_words(items.tolist(), self.vocabulary)
+        items = self._numbers(items, modality)
         fitted, features = self.normalisation[modality], self.method.inputs == ("features",)
+        if not len(items):
+            return np.zeros((0, self.method.bits), np.int8)
         if "pixels" in fitted:
             expected = tuple(fitted["pixels"].tolist())
             items = items[..., None] if (*items.shape[1:], 1) == expected else items
             if items.shape[1:] != expected or items.dtype != np.uint8:
-                raise InputError(f"items: expected uint8 {list(expected)} each, found {items.dtype} {items.shape[1:]}")
+                raise InputError(
+                    f"items: expected uint8 [items, {', '.join(map(str, expected))}], found {items.dtype} "
+                    f"{list(items.shape)}"
+                )
             items = normalised_items(items, fitted)
             return encode(self.method, self.past, ArrayTable("items", {"features": items}), modality)
         frames = items.reshape(len(items), 1, -1) if features else items
+        if features and frames.shape[2:] != fitted["shift"].shape:
+            raise InputError(f"items: expected [items, {len(fitted['shift'])}], found {list(items.shape)}")
         table = ArrayTable("items", {"frames": frames})
+        validate.check_shape(table)
+        for start in range(0, len(frames), BLOCK):  # a file's memory map stays on disk
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(frames[start : start + BLOCK].astype(np.float32)).all(axis=(1, 2))
+            if not finite.all():
+                raise InputError(f"items: expected finite numbers, found others in item {start + finite.argmin()}")
         table = prepared(table, self.frames, fitted)
         if features:
             table = ArrayTable("items", {"features": table.arrays["frames"][:, 0]})
         return encode(self.method, self.past, table, modality)
+
+    def _numbers(self, items: np.ndarray | Sequence[str], modality: str) -> np.ndarray:
+        """An array of numbers; of texts their bags of words."""
+        if isinstance(items, str):
+            raise InputError(f"items: expected a list of texts, found a single one, {items[:40]!r}")
+        try:
+            array = np.asarray(items)
+        except ValueError as error:  # items of several shapes
+            raise InputError(f"items: expected one array, found {type(items).__name__} ({error})") from error
+        if array.dtype.kind == "U":
+            if modality != "text" or not self.vocabulary:
+                raise InputError(f"{modality}: expected arrays of numbers, found texts, and the model has no words")
+            return bag_of_words(array.tolist(), self.vocabulary)
+        if array.ndim == 0 or array.dtype.kind not in "fiub":
+            raise InputError(f"items: expected an array of numbers or a list of texts, found {type(items).__name__}")
+        return array
 
 
 def load_model(workdir: str | Path, seed: int = 0, method: str | None = None) -> Model:
@@ -164,6 +191,9 @@ def load_model(workdir: str | Path, seed: int = 0, method: str | None = None) ->
             for name in saved.files:
                 modality, field = name.split("/")
                 normalisation.setdefault(modality, {})[field] = saved[name]
+    except FileNotFoundError as error:
+        missing = Path(error.filename).name
+        raise InputError(f"{workdir}: expected the workdir of an experiment, found no {missing} there") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{workdir}: expected the workdir of an experiment ({error})") from error
     name = method or config.method

@@ -235,8 +235,10 @@ def test_an_unknown_hyper_parameter_is_refused_with_a_suggestion():
 def test_a_baseline_that_does_not_train_is_the_same_whatever_the_span_of_training():
     config = experiment("dsmhn", "fashion")
     config.hyper.backbones = ("cnn_small", "")
+    config.hyper.hidden = (6, 9)
     config.hyper.epochs = 7
     for name in ("itq", "cca_itq"):
         assert baseline(name, config).iterations == 50
     beside = baseline("dcmh", config)
     assert (beside.iterations, beside.batch, beside.backbone) == (7, config.hyper.batch, "cnn_small")
+    assert beside.image_hidden == 6

@@ -406,7 +406,7 @@ REFUSED = {
     ),
     "nan": (
         lambda f: wrong_frames(f, "a.npy", values={(3, 1, 2): np.nan}),
-        "a.npy: expected finite numbers, found nan in item 3, place [1, 2].",
+        "a.npy: expected finite numbers in float32, found nan in item 3, place [1, 2].",
     ),
     "too large": (
         lambda f: (
@@ -414,7 +414,7 @@ REFUSED = {
             and np.save(f / "a.npy", np.full((2, 4, 6), 1e300))
             or f / "a.npy"
         ),
-        "a.npy: expected finite numbers, found inf in item 0",
+        "a.npy: expected finite numbers in float32, found 1e+300 in item 0",
     ),
     "no numbers": (
         lambda f: np.save(f / "a.npy", np.full((2, 4, 6), "x")) or f / "a.npy",

@@ -144,13 +144,14 @@ def _checked(where: str, read: Callable[[int, int], np.ndarray], wanted: Wanted)
             if values.dtype != np.uint8:
                 raise InputError(f"{where}: expected pixels in uint8, found {values.dtype}.")
             return values
+        stored = values
         with np.errstate(over="ignore"):
-            values = values.astype(np.float32)
+            values = stored.astype(np.float32)
         finite = np.isfinite(values)
         if not finite.all():
             place = np.argwhere(~finite)[0]
-            found = f"{values[tuple(place)]} in item {start + place[0]}, place {place[1:].tolist()}"
-            raise InputError(f"{where}: expected finite numbers, found {found}.")
+            found = f"{stored[tuple(place)]} in item {start + place[0]}, place {place[1:].tolist()}"
+            raise InputError(f"{where}: expected finite numbers in float32, found {found}.")
         return values
 
     return checked

@@ -16,7 +16,7 @@ from jhash.data.text import bag_of_words
 from jhash.types import InputError
 
 LINE_BYTES = 2**20  # of one text
-CLIPS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".asf", ".ogv", ".mpg", ".mpeg", ".ts")
+CLIPS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".asf", ".ogv", ".mpg", ".mpeg", ".ts", ".gif")
 
 
 def stamp(path: Path) -> dict[str, Any]:
@@ -183,5 +183,8 @@ def _hidden(name: str) -> bool:
 def _items(names: Sequence[str], clips: bool) -> list[str]:
     if not clips:
         return [name for name in names if name.lower().endswith(SUFFIXES)]
-    folders = {str(PurePosixPath(name).parent) for name in names if name.lower().endswith(SUFFIXES)}
-    return sorted({*folders, *(name for name in names if name.lower().endswith(CLIPS))})
+    alone = {name for name in names if name.lower().endswith(CLIPS)}  # a .gif too, which elsewhere is a picture
+    folders = {
+        str(PurePosixPath(name).parent) for name in names if name.lower().endswith(SUFFIXES) and name not in alone
+    }
+    return sorted(folders | alone)

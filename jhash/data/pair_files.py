@@ -124,13 +124,22 @@ def _items(where: str, array: np.ndarray) -> np.ndarray:
             f"{where}: expected pictures [items, height, width, 3], found {list(array.shape)}: transpose, or clips of "
             "so few frames to [items, frames, height, width, 1]."
         )
+    if array.dtype == np.uint8 and array.ndim in (4, 5) and array.shape[-1] in (2, 4):
+        raise InputError(
+            f"{where}: expected pixels of 1 or 3 channels, found {list(array.shape)}: leave alpha out, or give grey "
+            f"clips of that width as [items, frames, height, {array.shape[-1]}, 1]."
+        )
     if array.dtype == np.uint8 and array.ndim > 2:
         bare = array.ndim == 3 or (array.ndim == 4 and array.shape[-1] not in (1, 3))
         return array[..., None] if bare else array
-    array = array.reshape(len(array), -1).astype(np.float32)
+    stored = array.reshape(len(array), -1)
+    with np.errstate(over="ignore"):
+        array = stored.astype(np.float32)
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
-        raise InputError(f"{where} must be finite, found {array[tuple(bad[0])]} in item {bad[0][0]}.")
+        found = stored[tuple(bad[0])]
+        finite = "finite in float32" if np.isfinite(found) else "finite"
+        raise InputError(f"{where} must be {finite}, found {found} in item {bad[0][0]}.")
     return array
 
 
@@ -152,7 +161,14 @@ def _split(config, arrays):
 
 
 def _labels(config, stored):
-    """Labels of all parts as 0/1 [N, C], class numbers [N] with a column for each; and the classes' names."""
+    """Labels of all parts as 0/1 [N, C], class numbers or names [N] with a column for each; and the classes' names."""
+    for part, array in stored.items():
+        if array.dtype.kind not in "fiubUS":
+            raise InputError(f"{_file(config, part)}: labels must be numbers or names, found {array.dtype}.")
+    named = {part: array.dtype.kind in "US" for part, array in stored.items()}
+    if len(set(named.values())) != 1:
+        found = {part: "names" if one else "numbers" for part, one in named.items()}
+        raise InputError(f"{config['train']}: labels must be of one kind in all parts, found {found}.")
     kinds = {part: array.ndim == 2 and array.shape[1] > 1 for part, array in stored.items()}
     if len(set(kinds.values())) != 1:
         raise InputError(f"{config['train']}: labels must be of one kind in all parts, found {kinds}.")

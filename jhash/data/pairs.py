@@ -171,8 +171,13 @@ def _shown(parts, stored: Paired) -> dict[str, Sequence[str]]:
 
 
 def _check(parts, names) -> None:
-    """Pairs have one length and one set of labels, and some."""
+    """Pairs have one length and one set of labels, and some; a medium's items have one shape in all parts."""
     for part, tables in parts.items():
+        for name in names:
+            like, own = parts["train"][name], tables[name]
+            expected, found = (list(table.columns["features"].shape) for table in (like, own))
+            if found != expected:
+                raise InputError(f"{own.name}: items must be {expected} like those of {like.name}, found {found}")
         lengths = {name: len(tables[name]) for name in names}
         if len(set(lengths.values())) != 1 or 0 in lengths.values():
             raise InputError(f"{part}: expected as many items of each medium, and some, found {lengths}")

@@ -130,6 +130,11 @@ class Method:
         """
         pairs = tables["pairs"]
         shapes = [pairs.columns[f"{medium}:features"].shape for medium in self.media]
+        if len(shapes[0]) > 3:
+            raise InputError(
+                f"config.modalities: expected the first, {self.media[0]}, to be pictures or vectors, found items "
+                f"{list(shapes[0])}"
+            )
         check_items("backbone", self.media[0], self.backbone, shapes[0], PICTURES)
         if len(shapes[1]) != 1:
             raise InputError(
