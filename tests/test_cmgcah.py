@@ -20,7 +20,7 @@ from jhash.types import InputError, Stopped
 
 TINY = {"bits": 8, "features": 16, "text_hidden": 12, "generator_hidden": 12, "critic_hidden": 8, "width": 16}
 TINY |= {"batch": 8, "iterations": 2, "learning_rate": 1e-3}
-WEIGHTS = {"alpha": 0.02, "beta": 0.005, "gamma": 0.03, "delta": 0.5}
+WEIGHTS = {"alpha": 0.02, "beta": 0.005, "gamma": 0.03, "delta": 0.5, "adversarial": 0.7}
 LEAN = TINY | WEIGHTS | {"position": 0.0}  # without the transformer, most of the compiling; the parity test has it
 SIDES = ("image", "text")
 OTHER = {"image": "text", "text": "image"}
@@ -93,7 +93,12 @@ def test_a_wrong_field_is_refused(fields, words):
     ("fields", "image", "words"),
     [
         ({}, (8, 8, 3), r"image has items \[8, 8, 3\]; expected one of .* for it, found ''"),
-        ({"backbone": "c3d"}, (16, 112, 112, 3), "backbone: expected one of cnn_small, .* or '', found 'c3d'"),
+        ({"backbone": "c3d"}, (112, 112, 3), "backbone: expected one of cnn_small, .* or '', found 'c3d'"),
+        (
+            {"backbone": "cnn_small"},
+            (4, 8, 8, 3),
+            r"the first, image, to be pictures or vectors, found items \[4, 8, 8, 3\]",
+        ),
         ({"backbone": "cnn_small"}, (6,), r"cnn_small takes items .*, but image has \[6\]"),
         ({"media": ("text", "image")}, (8, 8, 3), r"the second, image, to be vectors, found items \[8, 8, 3\]"),
         ({"batch": 32}, (6,), "toys, pairs: config.hyper.batch is 32, but there are only 24 pairs"),
@@ -283,7 +288,7 @@ def test_a_critic_is_shown_the_other_side_s_features_and_the_made_ones(side, ste
 
 def test_the_loss_is_the_weighted_sum_of_the_terms_as_last_seen(iteration):
     _, logs = iteration[1]
-    weights = {"adversarial": 1.0, "between": 0.02, "within": 0.005, "quantisation": 0.03, "label": 0.5, "critic": 0.0}
+    weights = {"adversarial": 0.7, "between": 0.02, "within": 0.005, "quantisation": 0.03, "label": 0.5, "critic": 0.0}
     for log in logs:
         terms = {name: value for name, value in log.items() if name != "loss"}
         assert terms.keys() == {f"{side}_{name}" for side in SIDES for name in weights}
@@ -337,6 +342,19 @@ def test_a_predictor_learns_from_labels_alone_where_the_condition_is_held(condit
     for network, expected in (("predictor", moves), ("generator", True)):
         before, after = (one.params["image"][network]["dense0"]["kernel"] for one in (state, moved))
         assert bool(np.any(before != after)) == expected, network
+
+
+@pytest.mark.parametrize(("adversarial", "moves"), [(0.0, False), (0.7, True)])
+def test_a_generator_is_moved_by_its_critic_as_its_weight_says(adversarial, moves, iteration):
+    """Without a weight on any other loss."""
+    state, rows = iteration[1][0][0], rows_of(0)
+    weights = dict.fromkeys(WEIGHTS, 0.0) | {"adversarial": adversarial}
+    method = Recorded(**LEAN | weights)
+    stage, context, *_ = begun(method, pairs(), compiled=False)
+    batch = pairs()["pairs"].read(rows, method.columns)
+    moved = jax.jit(lambda state: method._side_step("image", stage, context, batch, rows, parallel.ALONE, state))(state)
+    before, after = (one.params["image"]["generator"]["dense0"]["kernel"] for one in (state, moved))
+    assert bool(np.any(before != after)) == moves
 
 
 def test_codes_come_from_a_medium_alone_in_the_order_that_fusion_says(iteration):

@@ -66,6 +66,7 @@ class Method:
     beta: float = 0.0001  # within a medium; too little where few pairs are similar, see BUILD_NOTES.md
     gamma: float = 0.01  # quantisation
     delta: float = 0.1  # label prediction
+    adversarial: float = 1.0  # the generators' own, printed without a weight
     normalised: str = "rows"  # sums over all items, means over the batch; 'mean' over both; 'sum' as printed
     label_loss: str = "bce"  # 'softmax': Eq 3 and 4 as printed, for one class an item
     # predicted labels that generators and critics are given: 'held' constant, so that predictors learn from labels
@@ -95,7 +96,7 @@ class Method:
         fields.check_counts(self, "image_hidden", least=0)
         fields.check_counts(self, "blocks", "width", "heads", "bits", "batch", "iterations")
         fields.check_rates(self, "learning_rate")
-        fields.check_numbers(self, "position", "alpha", "beta", "gamma", "delta", "final_rate")
+        fields.check_numbers(self, "position", "alpha", "beta", "gamma", "delta", "adversarial", "final_rate")
         if self.width % self.heads:
             raise InputError(f"config.hyper.width: expected a multiple of {self.heads} heads, found {self.width}")
         if self.weights and not self.backbone:
@@ -299,7 +300,7 @@ class Method:
             last, lambda: jnp.where(kept["image"] + kept["text"] >= 0, 1.0, -1.0), lambda: kept["codes"]
         )
         terms = kept["terms"]
-        weights = {"adversarial": 1.0, "between": self.alpha, "within": self.beta}
+        weights = {"adversarial": self.adversarial, "between": self.alpha, "within": self.beta}
         weights |= {"quantisation": self.gamma, "label": self.delta, "critic": 0.0}
         total = sum(weights[name.split("_", 1)[1]] * term for name, term in terms.items())
         return state.replace(collections={**kept, "codes": codes}), {"loss": total, **terms}
@@ -330,7 +331,7 @@ class Method:
                 judged = self._judge(params, side, found["made"], found["condition"])
                 terms["adversarial"] = losses.generator(judged, saturating=self.saturating)
                 terms["label"] = losses.label(found["logits"], labels, form=self.label_loss)
-                total += terms["adversarial"] + self.delta * terms["label"]
+                total += self.adversarial * terms["adversarial"] + self.delta * terms["label"]
             return total, (buffer, terms)
 
         own = {name: state.params[name] for name in names}
