@@ -66,11 +66,11 @@ def method_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(jhash.methods.__path__))
 
 
-def method_class(name: str) -> type:
-    """The `Method` of jhash/methods/<name>.py. Raises InputError for a name without a file."""
+def method_class(name: str, field: str = "config.method") -> type:
+    """The `Method` of jhash/methods/<name>.py. Raises InputError for a name without a file, which `field` gave."""
     if name not in method_names():
         raise InputError(
-            f"config.method: expected one of {', '.join(method_names())}, found {name!r}{near(name, method_names())}"
+            f"{field}: expected one of {', '.join(method_names())}, found {name!r}{near(name, method_names())}"
         )
     return importlib.import_module(f"jhash.methods.{name}").Method
 
@@ -104,7 +104,7 @@ def baseline(name: str, config: ConfigDict) -> Method:
     One that is the experiment's method with some parts left out, as DCMH is CMGCAH's, takes its other settings too;
     beside DSMHN, its backbone, its hidden layer of the first medium and its span of training.
     """
-    cls, shared = method_class(name), {}
+    cls, shared = method_class(name, "config.baselines"), {}
     known = inspect.signature(cls).parameters
     if issubclass(cls, method_class(config.method)):
         own = inspect.get_annotations(cls)  # what makes it the baseline

@@ -192,13 +192,16 @@ def _check_places(given: str, output: Path | None, index: str | None, ids: Path 
 
 
 def _ids(items: Items, modality: str, file: Path | None) -> Callable[[int, int], list[str]]:
-    """(start, stop) -> the items' ids: those of a file, their names, or 'video/17'."""
+    """(start, stop) -> the items' ids: those of a file, their names, or 'video/clips.npy/17', so that another file's
+    items are others.
+    """
     if file is not None:
         ids = check_ids(read_ids(file))
         if len(ids) != len(items):
             raise InputError(f"{file}: --ids: expected {len(items):,} lines, an id an item, found {len(ids):,}.")
         return lambda start, stop: ids[start:stop]
-    return items.names or (lambda start, stop: [f"{modality}/{row}" for row in range(start, stop)])
+    start_of_all = f"{modality}/{Path(items.name).name}"
+    return items.names or (lambda start, stop: [f"{start_of_all}/{row}" for row in range(start, stop)])
 
 
 def open_index(run: Run, place: str, say: Callable[[str], None]) -> Index:

@@ -61,6 +61,10 @@ def read_flags(argv: list[str]) -> str:
         said: object = error
         while isinstance(said, AttributeError | KeyError) and said.args:  # one in the other, each quoting what it holds
             said = said.args[0]
+        bare = str(said).strip("'")  # of a field that is like no other, its name is all that is said
+        unknown = [flag for word in words if bare in (flag := word.split("=")[0]).split(".")[1:]]
+        if unknown:
+            raise InputError(f"command line: {unknown[0]}: expected a field of the config, found {bare!r}") from error
         raise InputError(f"command line: {' '.join(str(said).replace(chr(34), '').split())}") from error
     if len(rest) > 1:
         raise InputError(f"command line: expected flags only, found {rest[1]!r}")

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 import jhash.data.plan
 from jhash import library, parallel, train
-from jhash.config import is_paired, method_of
+from jhash.config import baseline, is_paired, method_of
 from jhash.data.load import complete, open_parts
 from jhash.data.pairs import load_pairs
 from jhash.data.source import Subset
@@ -27,6 +27,8 @@ ROWS, STEPS = 4096, 4  # the timed training sees so many rows, for so many steps
 def lines(config: ConfigDict) -> list[str]:
     """The plan as text. Raises InputError for whatever the run itself would refuse at its start."""
     method = method_of(config)
+    for name in config.baselines:
+        baseline(name, config)
     tables, text = _opened(config)
     stages = method.stages(tables)
     limit = config.run.resident_gb if config.run.resident_gb >= 0 else parallel.memory_gb()

@@ -184,10 +184,11 @@ def test_clips_of_pixels_are_folders_of_pictures_and_video_files(photographs, tm
     for name in ("b/0.png", "b/1.png", "a/deep/0.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((shop / "p00.png").read_bytes())
-    (tmp_path / "film.mp4").touch()
+    for name in ("film.mp4", "a/one.gif", "two.gif"):  # of which a folder of frames makes none
+        (tmp_path / name).touch()
     found = listed.Pictures(tmp_path, (2, 12, 12, 3), "whole")
-    assert found.names(0, 9) == ["a/deep", "b", "film.mp4"]
-    assert found.read(0, 2).shape == (2, 2, 12, 12, 3)
+    assert found.names(0, 9) == ["a/deep", "a/one.gif", "b", "film.mp4", "two.gif"]
+    assert found.read(0, 1).shape == found.read(2, 3).shape == (1, 2, 12, 12, 3)
 
 
 def test_the_last_line_says_what_was_done(clips, tmp_path, capsys):
@@ -679,6 +680,22 @@ def test_a_wrong_line_is_one_sentence(content, sentence, photographs, tmp_path, 
     assert code == 2 and sentence in errors[0] and os.listdir(tmp_path) == ["a.jsonl"]
 
 
+def test_a_table_of_texts_is_told_what_texts_come_in(photographs, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("name\nred shoe\n")
+    options = ("--input", tmp_path / "a.csv", "--modality", "text", "--output", tmp_path / "codes.npy")
+    code, _, errors = said_by(capsys, photographs[0], *options)
+    assert code == 2 and "a.csv: --input: expected texts in .txt or .jsonl, or an array in .npy, .npz" in errors[0]
+
+
+def test_texts_of_two_files_are_no_replacements(photographs, tmp_path, capsys):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("name 1\nname 2\n")
+        options = ("--input", tmp_path / name, "--modality", "text", "--index", tmp_path / "i.index")
+        assert said_by(capsys, photographs[0], *options)[0] == 0
+    with Index.open(tmp_path / "i.index", fingerprint=trained.open_run(photographs[0]).fingerprint) as index:
+        assert index.stats().items == 4
+
+
 def test_of_several_media_one_must_be_named(photographs, tmp_path, capsys):
     code, _, errors = said_by(capsys, photographs[0], "--input", "raw/test", "--output", tmp_path / "codes.npy")
     assert code == 2 and errors == ["jhash: error: --modality: expected one of image, text, found none."]
@@ -711,7 +728,7 @@ def test_codes_are_added_to_an_index_that_is_made_for_them(output, clips, tmp_pa
     )
     assert (code, errors) == (0, []) and lines[-1].endswith("i.index")
     assert sorted(os.listdir(tmp_path)) == sorted(["clips.npy", "i.index"] + ["codes.npy"] * output)
-    codes, modality = held_by(tmp_path / "i.index", work, [f"video/{row}" for row in range(60)])
+    codes, modality = held_by(tmp_path / "i.index", work, [f"video/clips.npy/{row}" for row in range(60)])
     np.testing.assert_array_equal(codes, expected)
     assert set(modality) == {"video"}
     assert not output or (np.load(tmp_path / "codes.npy") == expected).all()
@@ -746,7 +763,7 @@ def test_the_same_ids_again_take_the_place_of_the_earlier_ones(clips, tmp_path, 
         np.save(tmp_path / "clips.npy", turn)
         _, lines, _ = said_by(capsys, work, "--input", tmp_path / "clips.npy", "--index", tmp_path / "i.index")
     assert lines[-1].endswith("i.index, 60 in place of others")
-    codes, _ = held_by(tmp_path / "i.index", work, [f"video/{row}" for row in range(60)])
+    codes, _ = held_by(tmp_path / "i.index", work, [f"video/clips.npy/{row}" for row in range(60)])
     np.testing.assert_array_equal(codes, expected[::-1])
 
 
@@ -763,7 +780,7 @@ def test_what_an_index_did_not_get_is_added_without_encoding_again(clips, tmp_pa
     assert code == 0 and "60 items of 16 bits, 60 of them before: " in lines[-1]
     assert sorted(os.listdir(tmp_path)) == ["clips.npy", "i.index"]
     np.testing.assert_array_equal(
-        held_by(tmp_path / "i.index", work, [f"video/{row}" for row in range(60)])[0], expected
+        held_by(tmp_path / "i.index", work, [f"video/clips.npy/{row}" for row in range(60)])[0], expected
     )
 
 

@@ -101,6 +101,13 @@ def test_without_labels_the_loss_of_the_validation_part_chooses(clips, tmp_path)
 
 
 @pytest.mark.slow
+def test_a_plan_refuses_a_baseline_that_is_none(clips):
+    asked = config(clips, "dkph")
+    asked.baselines = ("itq", "lhs")
+    with pytest.raises(InputError, match="config.baselines: expected one of .*, found 'lhs' .did you mean 'lsh'"):
+        plan.lines(asked)
+
+
 def test_a_plan_names_stages_memory_and_minutes(clips):
     text = "\n".join(plan.lines(config(clips, "dkph")))
     for word in ("teacher: structures", "student: structures", "memory about", "disk about", "min"):
@@ -183,6 +190,7 @@ def launch(*words, cwd=None):
         ((), "--config: expected an experiment"),
         (("--config", "nowhere.py"), "--config: expected a file, or one of"),
         (("--config", "mcmsh_nmnist", "--config.hyper.centers=3"), ": 'centers' Did you mean centres"),
+        (("--config", "mcmsh_nmnist", "--config.hyper.gpus=3"), "--config.hyper.gpus: expected a field of the config"),
         (("--config", "mcmsh_nmnist", "--config.hyper.bits=many"), "many"),
         (("--config", "mcmsh_nmnist", "--wrkdir=x"), "workdir"),
         (("--config", "mcmsh_fcvid", "--config.data.dir=nowhere"), "fcv_train_feats.h5"),

@@ -267,6 +267,28 @@ def test_a_model_refuses_items_of_another_shape_and_media_it_has_not_seen(pixels
         model.encode(np.zeros((2, 5), np.float32), "text")
 
 
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        (np.full((3, 8), [[0.0], [np.nan], [0.0]]), "items: expected finite numbers, found others in item 1"),
+        (np.full((3, 8), 1e300), "items: expected finite numbers, found others in item 0"),
+        ("red shoe", "items: expected a list of texts, found a single one, 'red shoe'"),
+        (["red shoe"], "text: expected arrays of numbers, found texts, and the model has no words"),
+        (None, "items: expected an array of numbers or a list of texts, found NoneType"),
+        ([[1.0], [1.0, 2.0]], "items: expected one array, found list"),
+    ],
+    ids=str,
+)
+def test_a_model_refuses_what_are_no_items(items, words, pixels):
+    with pytest.raises(InputError, match=words):
+        evaluate.load_model(pixels[0]).encode(items, "text")
+
+
+def test_no_items_have_no_codes(pixels):
+    model = evaluate.load_model(pixels[0])
+    assert model.encode([], "text").shape == (0, model.method.bits)
+
+
 def test_what_is_asked_is_what_the_data_say(file):
     config = asked(file, "dsmhn")
     dataset = load_pairs(config.data, 0, config.modalities)

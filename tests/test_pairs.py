@@ -158,6 +158,23 @@ BROKEN = {
         {"inertial": np.zeros((ITEMS, 3, 8, 8), np.uint8)},
         r"expected pictures \[items, height, width, 3\], found \[40, 3, 8, 8\]: transpose",
     ),
+    "pictures with alpha": (
+        {"inertial": np.zeros((ITEMS, 8, 8, 4), np.uint8)},
+        r"expected pixels of 1 or 3 channels, found \[40, 8, 8, 4\]: leave alpha out",
+    ),
+    "numbers too large": (
+        {"inertial": np.full((ITEMS, 4), 1e200)},
+        "must be finite in float32, found 1e.200 in item 0",
+    ),
+    "times in place of classes": (
+        {"labels": np.full(ITEMS, "2020-01-01", "datetime64[D]")},
+        "pairs.npz: labels must be numbers or names, found datetime64",
+    ),
+    "no classes": ({"labels": np.zeros((ITEMS, 3))}, "labels: expected a class that both the test and the train part"),
+    "other classes": (
+        {"labels": np.where(np.arange(ITEMS) % 4 == 3, 5, 1)},
+        "labels: expected a class that both the test and the train part have, found none",
+    ),
     "NaN": ({"inertial": np.full((ITEMS, 4), np.nan)}, "'inertial' must be finite, found nan in item 0"),
     "words": ({"inertial": np.full((ITEMS, 4), "word")}, "'inertial' must be numbers"),
     "a pickle": ({"inertial": np.array([{}] * ITEMS, dtype=object)}, "pickled Python objects"),
@@ -287,6 +304,37 @@ def test_labels_of_two_kinds_are_refused(tmp_path):
     files = (written(tmp_path / f"{n}.npz", other | labels) for n, labels in (("c", {}), ("d", {"labels": wider})))
     config = fields(next(files), query=next(files), split_array="")
     refused("labels must have one column a class, the same in every part", config, 0, MEDIA)
+
+
+def test_names_of_classes_and_numbers_are_labels_of_two_kinds(tmp_path):
+    names = arrays() | {"labels": np.array(["hat", "shoe", "coat"])[arrays()["labels"]]}
+    files = (written(tmp_path / f"{n}.npz", held) for n, held in (("a", arrays()), ("b", names)))
+    config = fields(next(files), query=next(files), split_array="")
+    refused("labels must be of one kind in all parts, found .*a.npz': 'numbers', .*b.npz': 'names'", config, 0, MEDIA)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".h5"])
+def test_classes_and_those_who_ask_may_have_names(ending, tmp_path):
+    held = arrays()
+    held |= {"labels": np.array(["hat", "shoe", "Mütze"])[held["labels"]], "subject": held["subject"].astype(str)}
+    path = tmp_path / f"pairs{ending}"
+    if ending == ".h5":
+        with h5py.File(path, "w") as file:
+            for name, array in held.items():
+                file[name] = array.astype(object) if array.dtype.kind == "U" else array
+    else:
+        np.savez(path, **held)
+    dataset = load_pairs(fields(path, query_values=("3",)), 0, MEDIA)
+    assert dataset.classes == ("Mütze", "hat", "shoe")
+    assert numbers(dataset, "skeleton/test") == list(range(3, ITEMS, 4))
+    np.testing.assert_array_equal(dataset.tables["skeleton/train"].arrays["labels"][0], [0, 1, 0])
+
+
+@pytest.mark.parametrize("other", [np.zeros((9, 6)), np.zeros((9, 5, 4), np.uint8)], ids=["wider", "pixels"])
+def test_queries_are_of_the_training_items_shape(other, tmp_path):
+    query = written(tmp_path / "b.npz", {name: array[:9] for name, array in arrays().items()} | {"inertial": other})
+    config = fields(npz(tmp_path), query=query, split_array="")
+    refused(r"b.npz inertial \(test\): items must be \[4\] like those of .*pairs.npz inertial", config, 0, MEDIA)
 
 
 @pytest.mark.parametrize(

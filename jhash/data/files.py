@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from jhash.data.source import ArrayTable, H5Table, Subset, open_dataset, resident
-from jhash.data.validate import check_labels, load_mat, load_npy, load_npz, npz_names, one_hot
+from jhash.data.validate import check_kinds, check_labels, load_mat, load_npy, load_npz, npz_names, one_hot
 from jhash.types import InputError, Table
 
 
@@ -37,20 +37,33 @@ def parts(config: Mapping[str, Any]) -> dict[str, Callable[[], Table]]:
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
-    """One array of an .npz, .npy, .h5 or .mat file. Raises InputError: missing, damaged or without that array."""
+    """One array of an .npz, .npy, .h5 or .mat file, of numbers or, but of .mat, of strings.
+
+    Raises:
+        InputError: missing, damaged or without that array.
+    """
     path = Path(path)
     if path.suffix == ".npy":
         return load_npy(path)
     if path.suffix == ".mat":
         return load_mat(path, name)
     if path.suffix in (".h5", ".hdf5"):
-        return open_dataset(path, name)[()]
+        return _of_h5(path, name)
     if path.suffix != ".npz":
         raise InputError(f"{path}: expected a file ending in .npz, .npy, .h5 or .mat.")
     arrays = load_npz(path, [name])
     if name not in arrays:
         raise InputError(f"{path}: expected an array {name!r}, found {', '.join(npz_names(path)) or 'nothing'}.")
     return arrays[name]
+
+
+def _of_h5(path: Path, name: str) -> np.ndarray:
+    if path.is_file() and h5py.is_hdf5(path):
+        with h5py.File(path, "r") as file:
+            held = file.get(name)
+            if isinstance(held, h5py.Dataset) and h5py.check_string_dtype(held.dtype):
+                return held.asstr()[()].astype(str)
+    return open_dataset(path, name)[()]
 
 
 def read_strings(path: Path | str, name: str, size: int) -> tuple[str, ...]:
@@ -106,8 +119,13 @@ def _encoded(config: Mapping[str, Any], path: Path, labels: np.ndarray, items: i
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise InputError(f"{path}: class numbers must be finite, found {labels[~np.isfinite(labels)][0]}.")
     opened = ["train"] if config["fold"] else [part for part in ("train", "query", "database") if config[part]]
-    stored = [found.reshape(-1) for part in opened if (found := _labels(config, part)) is not None]
-    return one_hot(labels, np.unique(np.concatenate(stored)))
+    stored = {
+        config[f"{part}_labels"] or config[part]: found.reshape(-1)
+        for part in opened
+        if (found := _labels(config, part)) is not None
+    }
+    check_kinds(stored)
+    return one_hot(labels, np.unique(np.concatenate(list(stored.values()))))
 
 
 def _one_file(config: Mapping[str, Any], query: bool) -> Table:

@@ -116,6 +116,11 @@ def _opened(given: str, wanted: Wanted, field: str, skip: bool) -> Items:
         return _of_pictures(path, wanted, field, skip)
     if not path.exists() and _dataset(given) is not None:
         return _of_dataset(given, wanted, field)
+    if wanted.vocabulary and path.is_file() and path.suffix not in ENDINGS:
+        raise InputError(
+            f"{path}: {field}: expected texts in {' or '.join(TEXTS)}, or an array in {', '.join(ENDINGS)}, found "
+            f"{path.suffix!r}."
+        )
     return _of_array(given, wanted, field)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from jhash.data.files import read_array, read_strings
 from jhash.data.source import ArrayTable
-from jhash.data.validate import check_labels, one_hot
+from jhash.data.validate import check_kinds, check_labels, one_hot
 from jhash.types import InputError, Table
 
 FIELDS = {
@@ -162,13 +162,7 @@ def _split(config, arrays):
 
 def _labels(config, stored):
     """Labels of all parts as 0/1 [N, C], class numbers or names [N] with a column for each; and the classes' names."""
-    for part, array in stored.items():
-        if array.dtype.kind not in "fiubUS":
-            raise InputError(f"{_file(config, part)}: labels must be numbers or names, found {array.dtype}.")
-    named = {part: array.dtype.kind in "US" for part, array in stored.items()}
-    if len(set(named.values())) != 1:
-        found = {part: "names" if one else "numbers" for part, one in named.items()}
-        raise InputError(f"{config['train']}: labels must be of one kind in all parts, found {found}.")
+    check_kinds({_file(config, part): array for part, array in stored.items()})
     kinds = {part: array.ndim == 2 and array.shape[1] > 1 for part, array in stored.items()}
     if len(set(kinds.values())) != 1:
         raise InputError(f"{config['train']}: labels must be of one kind in all parts, found {kinds}.")

@@ -2,7 +2,7 @@
 
 import difflib
 import zipfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -79,7 +79,8 @@ def load_mat(path: Path, name: str, cell: int | None = None) -> np.ndarray:
     if hasattr(array, "toarray"):
         array = array.toarray()
     if array.dtype.kind not in "fiub":
-        raise InputError(f"{path}: {name!r} must be an array of numbers, found {array.dtype}.")
+        said = "; names are read from .npz and .h5 alone" if array.dtype.kind in "OU" else ""
+        raise InputError(f"{path}: {name!r} must be an array of numbers, found {array.dtype}{said}.")
     return array
 
 
@@ -108,6 +109,16 @@ def _mat73(path: Path, name: str, cell: int | None) -> tuple[np.ndarray | None, 
 def one_hot(classes: np.ndarray, names: np.ndarray) -> np.ndarray:
     """Class numbers [N] -> labels [N, L] of 0/1, uint8, one column for each of the sorted `names` [L]."""
     return (np.asarray(classes)[:, None] == np.asarray(names)[None, :]).astype(np.uint8)
+
+
+def check_kinds(stored: Mapping[str, np.ndarray]) -> None:
+    """Labels of all parts, file -> array, are numbers, or names. Raises InputError: neither, or one here, one there."""
+    kinds = {file: {"U": "names", "S": "names"}.get(array.dtype.kind, "numbers") for file, array in stored.items()}
+    for file, array in stored.items():
+        if array.dtype.kind not in "fiubUS":
+            raise InputError(f"{file}: labels must be numbers or names, found {array.dtype}.")
+    if len(set(kinds.values())) > 1:
+        raise InputError(f"labels must be of one kind in all parts, found {kinds}.")
 
 
 def check_labels(where: str, labels: np.ndarray, items: int) -> np.ndarray:
