@@ -7,6 +7,10 @@ shop.npz then has `image` [N, 4096] float32 (of clips `video`), `text` [N, V] fl
 0/1, `split` [N] of 0 (train) and 1 (test), and the names of columns: `classes` [C] and `words` [V]. The items of a part
 stay in the manifest's order, the training part comes first. Where the manifest has a database part, each part is a file
 of its own, shop_train.npz, shop_test.npz and shop_database.npz: in one file, all that does not ask is trained on.
+
+    python -m jhash.extract new/items.csv new.npz --image-column file --backbone vgg16 --weights vgg16.safetensors
+
+Without columns of texts, labels and splits new.npz has `image` alone, in the manifest's order: for a trained model.
 """
 
 import argparse
@@ -69,8 +73,8 @@ def extract(
     when they are whole; then the folder is deleted.
 
     Args:
-        config: fields of `jhash.data.raw.FIELDS`: manifest, text_column, label_columns, split_column, and image_column
-            or video_column.
+        config: fields of `jhash.data.raw.FIELDS`: manifest, image_column or video_column, and text_column,
+            label_columns and split_column or none of these.
         output: ends in .npz or .h5.
         backbone: a name in `jhash.weights.BACKBONES`.
         weights: what `jhash.weights.read_weights` reads.
@@ -126,7 +130,8 @@ def _complete(config: Mapping[str, Any], backbone: str, batch: int) -> dict[str,
 def _medium(config: Mapping[str, Any], backbone: str) -> str:
     """'image' or 'video', whichever the backbone takes; the config must name a column of it, and none of the other."""
     medium, other = ("image", "video") if len(BACKBONES[backbone].items) == 3 else ("video", "image")
-    for field in (f"{medium}_column", "text_column", "label_columns", "split_column"):
+    beside = ("text_column", "label_columns", "split_column")  # all of them to train on, none to encode
+    for field in (f"{medium}_column", *(beside if any(config[field] for field in beside) else ())):
         if not config[field]:
             option = field.replace("_", "-")
             raise InputError(f"--{option}: expected a column of the manifest, found none.")
@@ -145,7 +150,7 @@ def _check_files(config: Mapping[str, Any], output: Path, weights: Path | None) 
     if any(Path(weights).resolve() == path.resolve() for path in (output, *_files(output, PARTS))):
         raise InputError(f"{output}: expected another file than the weights.")
     items, _ = read_manifest(Path(config["manifest"]), config)
-    if not any(item.part == "test" for item in items):
+    if config["split_column"] and not any(item.part == "test" for item in items):
         found = f"{len(items)} items for training or the database"
         raise InputError(f"{config['manifest']}: expected items whose {config['split_column']} is test, found {found}.")
 
@@ -201,14 +206,17 @@ def _check_space(folder: Path, found: raw.Raw, medium: str, network: Network) ->
 def _columns(found: raw.Raw, parts: Sequence[str], medium: str, network: Network) -> dict[str, Column]:
     """The arrays of one file: rows of one part follow those of another."""
     pictures = [found.parts[part][medium] for part in parts]
-    texts = [found.parts[part]["text"] for part in parts]
     items = sum(map(len, pictures))
+    seen = Column((items, network.width), np.float32, (v for table in pictures for v in features(table, network)))
+    if not found.texts:
+        return {medium: seen}
+    texts = [found.parts[part]["text"] for part in parts]
 
     def end_to_end(tables: Sequence[Table], column: str) -> Iterator[np.ndarray]:
         return (block[column] for table in tables for _, block in blocks(table, [column]))
 
     columns = {
-        medium: Column((items, network.width), np.float32, (v for table in pictures for v in features(table, network))),
+        medium: seen,
         "text": Column((items, len(found.vocabulary)), np.float32, end_to_end(texts, "features")),
         "labels": Column((items, len(found.classes)), np.uint8, end_to_end(texts, "labels")),
     }
@@ -278,9 +286,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("output", type=Path, metavar="OUT", help="what is written, an .npz or .h5")
     parser.add_argument("--image-column", default="", metavar="NAME", help="paths of photographs")
     parser.add_argument("--video-column", default="", metavar="NAME", help="paths of clips, for c3d: 16 frames each")
-    parser.add_argument("--text-column", required=True, metavar="NAME", help="texts; 'name;caption' joins two columns")
-    parser.add_argument("--label-columns", required=True, nargs="+", metavar="NAME", help="what makes items alike")
-    parser.add_argument("--split-column", required=True, metavar="NAME", help="'train', 'test' or 'database'")
+    parser.add_argument("--text-column", default="", metavar="NAME", help="texts; 'name;caption' joins two columns")
+    parser.add_argument("--label-columns", default=(), nargs="+", metavar="NAME", help="what makes items alike")
+    parser.add_argument("--split-column", default="", metavar="NAME", help="'train', 'test' or 'database'")
     parser.add_argument("--root", default="", metavar="PATH", help="where paths begin, a folder or .zip")
     parser.add_argument("--backbone", required=True, choices=sorted(BACKBONES))
     parser.add_argument(
@@ -296,7 +304,11 @@ def _run(options: dict[str, Any]) -> None:
     output, backbone, weights, batch = (options.pop(name) for name in ("output", "backbone", "weights", "batch"))
     files = extract(options, output, backbone, weights, batch, functools.partial(print, flush=True))
     medium = "video" if options["video_column"] else "image"
-    print(f"{', '.join(map(str, files))}: whole. To train on it:\n    {command(files, medium)}")
+    if options["text_column"]:
+        print(f"{', '.join(map(str, files))}: whole. To train on it:\n    {command(files, medium)}")
+        return
+    given = f"--input {shlex.quote(str(output))} --modality {medium} --output codes.npy"
+    print(f"{output}: whole. To encode it:\n    python -m jhash.encode --checkpoint WORKDIR {given}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -113,6 +113,15 @@ def test_features_words_labels_and_split_are_row_by_row_one_item(shop, output):
     assert types == {"image": np.float32, "text": np.float32, "labels": np.uint8}
 
 
+@pytest.mark.parametrize("output", ["out.npz", "out.h5"])
+def test_pictures_alone_are_for_a_trained_model(output, shop):
+    (path,) = shop.extract(output, text_column="", label_columns=[], split_column="")
+    rows = [i for i in range(len(PARTS)) if i not in DATABASE]
+    np.testing.assert_allclose(read_array(path, "image"), shop.expected(rows), rtol=1e-4, atol=1e-4)
+    names = zipfile.ZipFile(path).namelist() if output == "out.npz" else list(h5py.File(path))
+    assert names == ["image.npy" if output == "out.npz" else "image"]
+
+
 def test_an_npz_names_its_columns_and_is_not_compressed(shop):
     (path,) = shop.extract()
     with np.load(path, allow_pickle=False) as arrays:
@@ -211,6 +220,13 @@ def test_the_command_line_writes_and_says_what_to_type_next(shop, capsys):
     said = capsys.readouterr().out
     assert "image: 6 of 6 items" in said
     assert said.endswith(extract.command([shop.folder / "out.npz"], "image") + "\n")
+
+
+def test_the_command_line_says_how_pictures_alone_are_encoded(shop, capsys):
+    words = (shop.manifest(False), str(shop.folder / "out.npz"), "--image-column", "file", "--backbone", "cnn_f")
+    assert extract.main([*words, "--weights", str(shop.weights())]) == 0
+    expected = f"jhash.encode --checkpoint WORKDIR --input {shop.folder / 'out.npz'} --modality image"
+    assert expected in capsys.readouterr().out
 
 
 def test_without_weights_one_sentence_and_2(shop, capsys):
