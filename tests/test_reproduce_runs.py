@@ -302,6 +302,29 @@ def test_a_run_that_another_process_has_in_hand_is_waited_for(tmp_path, monkeypa
     assert runs.carry_out_all([run], tmp_path / "runs", lambda *_: None) == {} and len(tries) == 3
 
 
+def test_a_run_is_in_hand_until_it_is_said_to_be_done_and_then_left_alone(tmp_path, monkeypatch):
+    """Else another process begins to score what is scored, and its half-written results are read."""
+    config = data.config_of("she", data.find("wikipedia"), tmp_path, "quick")
+    run, cache, ran = runs.run_of(config, "", "a run"), tmp_path / "runs", []
+
+    def begun(config, folder):
+        ran.append(folder)
+        folder.mkdir()
+
+    def between():
+        with pytest.raises(runs.Busy, match="another process is at work on this run"):
+            runs.carry_out(run, cache)
+        return "cpu"
+
+    monkeypatch.setattr(runs.experiment, "run", begun)
+    monkeypatch.setattr(runs, "machine", between)  # asked for between the experiment's end and what says so
+    runs.carry_out(run, cache)
+    looks = iter([False, True])
+    monkeypatch.setattr(runs.Run, "done", lambda *_: next(looks))  # done by another one since it was looked at
+    runs.carry_out(run, cache)
+    assert ran == [run.folder(cache)] and (ran[0] / runs.DONE).is_file()
+
+
 def test_a_run_that_cannot_be_done_says_why_and_is_tried_again(tmp_path, monkeypatch):
     config = data.config_of("she", data.find("wikipedia"), tmp_path, "quick")
     config.hyper.sigma = 7.0

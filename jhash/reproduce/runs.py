@@ -7,6 +7,7 @@ show results. Each run is the workdir of an ordinary experiment, so a killed one
 import ast
 import contextlib
 import dataclasses
+import fcntl
 import functools
 import gc
 import hashlib
@@ -15,7 +16,7 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -121,12 +122,17 @@ def carry_out(run: Run, cache: Path) -> None:
     """
     if run.done(cache):
         return
-    folder = run.folder(cache)
+    folder, logs = run.folder(cache), cache.with_name("logs")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    config = ConfigDict(json.loads(run.config, object_hook=_tuples))
-    config.run = experiment_run_fields()
-    logs, clock = cache.with_name("logs"), time.monotonic()
     logs.mkdir(exist_ok=True)
+    with _in_hand(logs / f"{run.name}.lock"):
+        if not run.done(cache):  # it may be since it was looked at above
+            _to_its_end(run, folder, logs)
+
+
+def _to_its_end(run: Run, folder: Path, logs: Path) -> None:
+    config, clock = ConfigDict(json.loads(run.config, object_hook=_tuples)), time.monotonic()
+    config.run = experiment_run_fields()
     log, reason = logs / f"{run.name}.log", logs / f"{run.name}.failed.json"
     with open(log, "a", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
@@ -140,6 +146,20 @@ def carry_out(run: Run, cache: Path) -> None:
     facts = {"title": run.title, "key": run.key, "seconds": round(time.monotonic() - clock, 1)}  # of the last start
     facts |= {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
     write_json(folder / DONE, facts | {"device": machine(), "jhash": jhash.__version__})
+
+
+@contextlib.contextmanager
+def _in_hand(lock: Path) -> Iterator[None]:
+    """Keeps others from a run until it is whole and said to be: what is done is written by nobody.
+
+    The folder's own lock, which the experiment holds, ends before that.
+    """
+    with open(lock, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(f"{lock.stem}: another process is at work on this run") from error
+        yield
 
 
 def machine() -> str:
