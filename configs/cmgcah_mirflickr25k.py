@@ -8,8 +8,9 @@ The paper's numbers, and ours where it has none. Five of its forms are options (
 --config.hyper.critic=step --config.hyper.condition=trained
 
 Pictures go through CNN-F, whose weights are a file of yours; without --config.hyper.weights it trains from scratch. A
-file with features [N, 4096] in place of pictures needs --config.hyper.backbone=''. Days on a CPU: meant for a GPU.
---plan says what it will need.
+file with features [N, 4096] in place of pictures needs --config.hyper.backbone=''; ablations a and c and dcmh are then
+linear in them, as printed, but for --config.hyper.image_hidden=4096. Days on a CPU: meant for a GPU. --plan says what
+it will need.
 The paper's mAP, image → text and text → image: .7901/.8030/.8123 and
 .7823/.7932/.8045 at 16/32/64 bits.
 Words are counts, as published; on jhash's own photographs --config.data.normalise=clip with

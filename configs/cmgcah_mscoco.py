@@ -8,8 +8,9 @@ The paper's numbers, and ours where it has none. Five of its forms are options (
 --config.hyper.critic=step --config.hyper.condition=trained
 
 Pictures go through CNN-F, whose weights are a file of yours; without --config.hyper.weights it trains from scratch. A
-file with features [N, 4096] in place of pictures needs --config.hyper.backbone=''. Days on a CPU: meant for a GPU.
---plan says what it will need.
+file with features [N, 4096] in place of pictures needs --config.hyper.backbone=''; ablations a and c and dcmh are then
+linear in them, as printed, but for --config.hyper.image_hidden=4096. Days on a CPU: meant for a GPU. --plan says what
+it will need.
 The paper's mAP, image → text and text → image: .7854/.8026/.8159 and
 .7927/.8134/.8188 at 16/32/64 bits.
 Words are counts, as published; on jhash's own photographs --config.data.normalise=clip with
