@@ -163,10 +163,11 @@ def _split(config, arrays):
 def _labels(config, stored):
     """Labels of all parts as 0/1 [N, C], class numbers or names [N] with a column for each; and the classes' names."""
     check_kinds({_file(config, part): array for part, array in stored.items()})
-    kinds = {part: array.ndim == 2 and array.shape[1] > 1 for part, array in stored.items()}
-    if len(set(kinds.values())) != 1:
-        raise InputError(f"{config['train']}: labels must be of one kind in all parts, found {kinds}.")
-    if kinds["train"]:
+    several = {part: array.ndim == 2 and array.shape[1] > 1 for part, array in stored.items()}
+    if len(set(several.values())) != 1:
+        found = {_file(config, part): "columns of 0/1" if one else "classes" for part, one in several.items()}
+        raise InputError(f"labels must be of one kind in all parts, found {found}.")
+    if several["train"]:
         widths = {part: array.shape[1] for part, array in stored.items()}
         if len(set(widths.values())) != 1:
             raise InputError(f"labels must have one column a class, the same in every part, found {widths}.")
