@@ -200,8 +200,8 @@ def _ids(items: Items, modality: str, file: Path | None) -> Callable[[int, int],
         if len(ids) != len(items):
             raise InputError(f"{file}: --ids: expected {len(items):,} lines, an id an item, found {len(ids):,}.")
         return lambda start, stop: ids[start:stop]
-    start_of_all = f"{modality}/{Path(items.name).name}"
-    return items.names or (lambda start, stop: [f"{start_of_all}/{row}" for row in range(start, stop)])
+    source = f"{modality}/{Path(items.name).name}"
+    return items.names or (lambda start, stop: [f"{source}/{row}" for row in range(start, stop)])
 
 
 def open_index(run: Run, place: str, say: Callable[[str], None]) -> Index:

@@ -113,7 +113,7 @@ def one_hot(classes: np.ndarray, names: np.ndarray) -> np.ndarray:
 
 def check_kinds(stored: Mapping[str, np.ndarray]) -> None:
     """Labels of all parts, file -> array, are numbers, or names. Raises InputError: neither, or one here, one there."""
-    kinds = {file: {"U": "names", "S": "names"}.get(array.dtype.kind, "numbers") for file, array in stored.items()}
+    kinds = {file: "names" if array.dtype.kind in "US" else "numbers" for file, array in stored.items()}
     for file, array in stored.items():
         if array.dtype.kind not in "fiubUS":
             raise InputError(f"{file}: labels must be numbers or names, found {array.dtype}.")
