@@ -3,14 +3,16 @@
     python -m jhash.extract shop/items.csv shop.npz --image-column file --text-column name --label-columns kind \\
         --split-column split --root shop/pictures.zip --backbone vgg16 --weights vgg16.safetensors
 
-shop.npz then has `image` [N, 4096] float32 (of clips `video`), `text` [N, V] float32 of 0/1, `labels` [N, C] uint8 of
-0/1, `split` [N] of 0 (train) and 1 (test), and the names of columns: `classes` [C] and `words` [V]. The items of a part
-stay in the manifest's order, the training part comes first. Where the manifest has a database part, each part is a file
-of its own, shop_train.npz, shop_test.npz and shop_database.npz: in one file, all that does not ask is trained on.
+shop.npz then has `image` [N, 4096] float32 (of clips `video`), their paths `image_ids` [N], `text` [N, V] float32 of
+0/1, `labels` [N, C] uint8 of 0/1, `split` [N] of 0 (train) and 1 (test), and the names of columns: `classes` [C] and
+`words` [V]. The items of a part stay in the manifest's order, the training part comes first. Where the manifest has a
+database part, each part is a file of its own, shop_train.npz, shop_test.npz and shop_database.npz: in one file, all
+that does not ask is trained on.
 
     python -m jhash.extract new/items.csv new.npz --image-column file --backbone vgg16 --weights vgg16.safetensors
 
-Without columns of texts, labels and splits new.npz has `image` alone, in the manifest's order: for a trained model.
+Without columns of texts, labels and splits new.npz has `image` and `image_ids` alone, in the manifest's order: for a
+trained model. `jhash.encode` puts its codes into an index under these ids.
 """
 
 import argparse
@@ -197,7 +199,8 @@ def _workshop(output: Path) -> Iterator[Path]:
 
 def _check_space(folder: Path, found: raw.Raw, medium: str, network: Network) -> None:
     items = sum(len(tables[medium]) for tables in found.parts.values())
-    needed = items * (4 * network.width + 4 * len(found.vocabulary) + len(found.classes) + 8)
+    path = max(len(one) for paths in found.paths.values() for one in paths[medium])
+    needed = items * (4 * network.width + 4 * len(found.vocabulary) + len(found.classes) + 4 * path + 8)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(f"{folder}: the features need {needed} bytes of disk, only {free} are free.")
@@ -208,24 +211,27 @@ def _columns(found: raw.Raw, parts: Sequence[str], medium: str, network: Network
     pictures = [found.parts[part][medium] for part in parts]
     items = sum(map(len, pictures))
     seen = Column((items, network.width), np.float32, (v for table in pictures for v in features(table, network)))
+    named = {medium: seen, f"{medium}_ids": _strings([one for part in parts for one in found.paths[part][medium]])}
     if not found.texts:
-        return {medium: seen}
+        return named
     texts = [found.parts[part]["text"] for part in parts]
 
     def end_to_end(tables: Sequence[Table], column: str) -> Iterator[np.ndarray]:
         return (block[column] for table in tables for _, block in blocks(table, [column]))
 
-    columns = {
-        medium: seen,
+    columns = named | {
         "text": Column((items, len(found.vocabulary)), np.float32, end_to_end(texts, "features")),
         "labels": Column((items, len(found.classes)), np.uint8, end_to_end(texts, "labels")),
     }
     if len(parts) > 1:
         split = np.repeat([PARTS.index(part) for part in parts], [len(table) for table in pictures])
         columns["split"] = Column(split.shape, split.dtype, [split])
-    for name, words in (("classes", np.array(found.classes)), ("words", np.array(found.vocabulary))):
-        columns[name] = Column(words.shape, words.dtype, [words])
-    return columns
+    return columns | {"classes": _strings(found.classes), "words": _strings(found.vocabulary)}
+
+
+def _strings(words: Sequence[str]) -> Column:
+    array = np.array(words)
+    return Column(array.shape, array.dtype, [array])
 
 
 def features(table: Table, network: Network) -> Iterator[np.ndarray]:

@@ -433,6 +433,7 @@ def test_a_manifest_becomes_tables_of_pictures_texts_and_labels(shop):
     np.testing.assert_array_equal(pixels(opened, "test", "text"), [[0, 0, 0, 1], [1, 1, 0, 0]])
     assert opened.classes == ("hat", "shoe")
     assert opened.texts["test"] == ["green shoe", "blue hat"]
+    assert opened.paths == {"train": {"image": [f"{i}.png" for i in range(4)]}, "test": {"image": ["4.png", "5.png"]}}
     np.testing.assert_array_equal(labels(opened, "train", "text"), [[0, 1], [0, 1], [1, 0], [1, 0]])
     assert pixels(opened, "train").dtype == labels(opened, "train").dtype == np.uint8
     assert not shop.said
@@ -598,6 +599,7 @@ def test_broken_items_are_skipped_in_all_media(shop, tmp_path, how):
     np.testing.assert_array_equal(labels(opened, "train", "text"), [[0, 1], [1, 0], [1, 0]])
     np.testing.assert_array_equal(pixels(opened, "train", "text")[1], [0, 1, 1, 0])
     assert opened.texts["train"] == ["red shoe", "red hat", "blue hat"]
+    assert opened.paths["train"]["image"] == ["0.png", "2.png", "3.png"]
     assert len(opened.parts["test"]["image"]) == 2
     assert len(shop.said) == 1 and "1 of 6 items are broken and left out, such as line 3 (1.png: " in shop.said[0]
 
@@ -643,6 +645,7 @@ def test_a_second_run_reads_the_cache(shop, tmp_path, no_decoding):
         == second.texts
         == {"train": ["red shoe", "blue shoe", "red hat", "blue hat"], "test": ["green shoe", "blue hat"]}
     )
+    assert first.paths == second.paths
     for part in ("train", "test"):
         for medium in ("image", "text"):
             np.testing.assert_array_equal(pixels(first, part, medium), pixels(second, part, medium))
@@ -725,9 +728,11 @@ raw.open_raw({shop.config!r})
         lambda folder: (folder / "facts.json").write_text("[]"),
         lambda folder: (folder / "facts.json").unlink(),
         lambda folder: (folder / "vocabulary.json").write_text("{}"),
-        lambda folder: (folder / "texts.json").write_text('["red shoe"]'),
+        lambda folder: (folder / "strings.json").unlink(),
+        lambda folder: (folder / "strings.json").write_text('{"text": ["red shoe"], "image": ["a.png"]}'),
+        lambda folder: (folder / "strings.json").write_text('{"text": ["red shoe"]}'),
     ],
-    ids=["missing", "cut", "shape", "pickle", "half", "other", "facts", "vocabulary", "texts"],
+    ids=["missing", "cut", "shape", "pickle", "half", "other", "facts", "vocabulary", "strings", "fewer", "no paths"],
 )
 def test_a_damaged_cache_is_refused(shop, tmp_path, damage):
     shop.open(cache=str(tmp_path / "cache"))

@@ -757,6 +757,22 @@ def test_ids_are_given_or_names_of_pictures_or_of_lines(photographs, tmp_path, c
         np.testing.assert_array_equal(held_by(tmp_path / name / "i.index", work, ids)[0], expected)
 
 
+@pytest.mark.parametrize("ending", [".npz", ".h5"])
+def test_ids_beside_an_array_are_those_of_its_rows(ending, clips, tmp_path, capsys):
+    work, frames, expected = clips
+    ids = [f"day/{i}.mp4" for i in range(60)]
+    arrays = {"video": frames, "video_ids": np.array(ids), "text_ids": np.array([f"text/{i}" for i in range(60)])}
+    if ending == ".npz":
+        np.savez(tmp_path / "clips.npz", **arrays)
+    else:
+        with h5py.File(tmp_path / "clips.h5", "w") as file:
+            for name, array in arrays.items():
+                file[name] = array.astype(object) if array.dtype.kind == "U" else array
+    code, _, errors = said_by(capsys, work, "--input", tmp_path / f"clips{ending}", "--index", tmp_path / "i.index")
+    assert (code, errors) == (0, [])
+    np.testing.assert_array_equal(held_by(tmp_path / "i.index", work, ids)[0], expected)
+
+
 def test_the_same_ids_again_take_the_place_of_the_earlier_ones(clips, tmp_path, capsys):
     work, frames, expected = clips
     for turn in (frames, frames[::-1]):

@@ -109,6 +109,7 @@ def test_features_words_labels_and_split_are_row_by_row_one_item(shop, output):
     np.testing.assert_array_equal(read_array(path, "labels"), [[0, 1], [0, 1], [1, 0], [1, 0], [1, 0], [0, 1]])
     words = [[0, 0, 1, 1], [1, 0, 0, 1], [0, 1, 1, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]]
     np.testing.assert_array_equal(read_array(path, "text"), words)
+    assert read_array(path, "image_ids").tolist() == [f"p{i}.png" for i in TRAIN + TEST]
     types = {name: read_array(path, name).dtype for name in ("image", "text", "labels")}
     assert types == {"image": np.float32, "text": np.float32, "labels": np.uint8}
 
@@ -119,7 +120,7 @@ def test_pictures_alone_are_for_a_trained_model(output, shop):
     rows = [i for i in range(len(PARTS)) if i not in DATABASE]
     np.testing.assert_allclose(read_array(path, "image"), shop.expected(rows), rtol=1e-4, atol=1e-4)
     names = zipfile.ZipFile(path).namelist() if output == "out.npz" else list(h5py.File(path))
-    assert names == ["image.npy" if output == "out.npz" else "image"]
+    assert [name.removesuffix(".npy") for name in names] == ["image", "image_ids"]
 
 
 def test_an_npz_names_its_columns_and_is_not_compressed(shop):
@@ -163,6 +164,7 @@ def test_a_database_part_makes_a_file_of_each_part(shop):
     assert not (shop.folder / "out.npz").exists()
     for path, rows in zip(files, (TRAIN, TEST, DATABASE), strict=True):
         np.testing.assert_allclose(read_array(path, "image"), shop.expected(rows), rtol=1e-4, atol=1e-4)
+        assert read_array(path, "image_ids").tolist() == [f"p{i}.png" for i in rows]
         with pytest.raises(InputError, match="expected an array 'split'"):
             read_array(path, "split")
 
@@ -173,6 +175,7 @@ def test_clips_go_through_a_network_of_clips(shop, variables):
     clips = np.stack([[shop.picture(10 * i + t, 32) for t in range(4)] for i in TRAIN + TEST])
     expected = np.asarray(TINY["c3d"].module.apply(variables["c3d"], clips))
     np.testing.assert_allclose(read_array(path, "video"), expected, rtol=1e-4, atol=1e-4)
+    assert read_array(path, "video_ids").tolist() == [f"c{i}" for i in TRAIN + TEST]
 
 
 # what is printed at the end trains on it
@@ -300,16 +303,17 @@ def test_a_broken_picture_is_skipped_in_all_arrays(shop):
     kept = [i for i in TRAIN + TEST if i != 2]
     np.testing.assert_allclose(read_array(path, "image"), shop.expected(kept), rtol=1e-4, atol=1e-4)
     assert {len(read_array(path, name)) for name in ("text", "labels", "split")} == {5}
+    assert read_array(path, "image_ids").tolist() == [f"p{i}.png" for i in kept]
     assert any("1 of 6 items are broken" in line for line in shop.said)
 
 
 def test_a_full_disk_is_said_before_the_network_runs(shop, monkeypatch):
     shop.extract(cache=str(shop.folder / "cache"))
     usage = extract.shutil.disk_usage(shop.folder)
-    monkeypatch.setattr(extract.shutil, "disk_usage", lambda path: usage._replace(free=1691))
+    monkeypatch.setattr(extract.shutil, "disk_usage", lambda path: usage._replace(free=1835))
     monkeypatch.setattr(extract, "features", lambda *_: pytest.fail("the network ran"))
-    # six items of 64 features and 4 words in four bytes each, 2 labels in one, the split in eight
-    with pytest.raises(InputError, match="the features need 1692 bytes of disk, only 1691 are free"):
+    # six items of 64 features, 4 words and 6 letters of a path in four bytes each, 2 labels in one, the split in eight
+    with pytest.raises(InputError, match="the features need 1836 bytes of disk, only 1835 are free"):
         shop.extract(cache=str(shop.folder / "cache"))
 
 

@@ -5,6 +5,8 @@ names.txt, names.jsonl                                         texts, an item a 
 photos/, photos.zip, photo.jpg                                 pictures, where the model was trained from pixels
 fashion/test                                                   a part of a dataset that jhash knows
 converted/fcvid/float16/1.0.0:test                             a split of a conversion by jhash.data.convert
+
+Strings [N] as `image_ids` of an .npz or .h5 are what the items of its array `image` are called: see jhash.extract.
 """
 
 import dataclasses
@@ -18,6 +20,7 @@ import numpy as np
 
 from jhash.data import listed, load, media, pairs
 from jhash.data.decode import SUFFIXES
+from jhash.data.files import read_strings
 from jhash.data.given_files import ENDINGS
 from jhash.data.rows import Shape, open_rows
 from jhash.data.source import RecordTable
@@ -131,7 +134,9 @@ def _of_array(given: str, wanted: Wanted, field: str) -> Items:
     rows = open_rows(given, field, wanted.fits)
     _check_shape(given, field, rows.shape, wanted)
     read = _checked(given, rows.read, wanted)
-    return Items(given, rows.shape, read, listed.stamp(rows.path) | {"array": rows.name, "shape": list(rows.shape)})
+    identity = listed.stamp(rows.path) | {"array": rows.name, "shape": list(rows.shape)}
+    ids = read_strings(rows.path, f"{rows.name}_ids", rows.shape[0])
+    return Items(given, rows.shape, read, identity, (lambda start, stop: list(ids[start:stop])) if ids else None)
 
 
 def _check_shape(where: str, field: str, shape: Shape, wanted: Wanted) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +44,7 @@ FIELDS = {
 LEAST = 2  # training texts that have a word of the vocabulary: one text's own word finds no other
 BLOCK = 4096  # items whose texts and labels are turned into numbers at once
 NAMED = 3  # broken items that a printed line names
-VERSION = 2  # of what lies in a cache
+VERSION = 3  # of what lies in a cache
 
 
 class Raw(NamedTuple):
@@ -54,6 +54,7 @@ class Raw(NamedTuple):
     classes: tuple[str, ...]  # names of the columns of labels
     vocabulary: tuple[str, ...]  # words of the columns of texts
     texts: dict[str, list[str]]  # part -> what its items say, row by row; {} without a text column
+    paths: dict[str, dict[str, list[str]]]  # part -> image and video -> the files of its items, row by row
 
 
 def open_raw(config: Mapping[str, Any], say: Callable[[str], None] = print, parts: Sequence[str] = PARTS) -> Raw:
@@ -88,13 +89,13 @@ def open_raw(config: Mapping[str, Any], say: Callable[[str], None] = print, part
             arrays = {name: np.array(array) for name, array in arrays.items()}
     for line in facts["said"]:
         say(line)
-    tables, texts = _divided(manifest, facts, arrays)
-    return Raw(tables, tuple(facts["classes"]), facts["vocabulary"], texts)
+    tables, texts, paths = _divided(manifest, facts, arrays)
+    return Raw(tables, tuple(facts["classes"]), facts["vocabulary"], texts, paths)
 
 
-def _divided(manifest: Path, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[dict, dict]:
-    """The tables and the texts of each part: rows of one part follow those of another."""
-    tables, texts, start = {}, {}, 0
+def _divided(manifest: Path, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[dict, dict, dict]:
+    """The tables, the texts and the paths of each part: rows of one part follow those of another."""
+    tables, texts, paths, start = {}, {}, {}, 0
     for part, size in facts["parts"].items():
         rows = {name: array[start : start + size] for name, array in arrays.items()}
         labels = {"labels": rows.pop("labels")} if "labels" in rows else {}
@@ -102,10 +103,11 @@ def _divided(manifest: Path, facts: Mapping[str, Any], arrays: Mapping[str, np.n
             medium: ArrayTable(f"{manifest}/{part}/{medium}", {"features": values, **labels})
             for medium, values in rows.items()
         }
-        if facts["texts"]:
-            texts[part] = facts["texts"][start : start + size]
+        paths[part] = {medium: strings[start : start + size] for medium, strings in facts["strings"].items()}
+        if "text" in paths[part]:
+            texts[part] = paths[part].pop("text")
         start += size
-    return tables, texts
+    return tables, texts, paths
 
 
 def _checked(config: dict[str, Any]) -> dict[str, Any]:
@@ -138,8 +140,9 @@ class Job(NamedTuple):
     def bytes(self) -> int:
         """What the result needs on disk, at most."""
         item = sum(int(np.prod(shape)) for shape in self.shapes().values()) + len(self.classes())
-        texts = sum(6 * len(item.text) + 4 for item in self.items)  # a control character is six bytes of JSON
-        return len(self.items) * (item + 4 * self.config["words"] * bool(self.config["text_column"])) + texts
+        words = (word for item in self.items for word in (item.text, *item.paths.values()))
+        written = sum(6 * len(word) + 4 for word in words)  # a control character is six bytes of JSON
+        return len(self.items) * (item + 4 * self.config["words"] * bool(self.config["text_column"])) + written
 
     def classes(self) -> list[str]:
         return sorted({label for item in self.items if item.part == "train" for label in item.labels})
@@ -193,8 +196,9 @@ class Job(NamedTuple):
         if vocabulary:
             bags = (bag_of_words([item.text for item in block], vocabulary) for block in _blocks(kept))
             write_array(folder / "text.npy", (len(kept), len(vocabulary)), np.float32, bags)
-            texts = json.dumps([item.text for item in kept], ensure_ascii=False)
-            (folder / "texts.json").write_text(texts + "\n", encoding="utf-8")
+        strings = {medium: [item.paths[medium] for item in kept] for medium in self.shapes()}
+        strings |= {"text": [item.text for item in kept]} if vocabulary else {}
+        (folder / "strings.json").write_text(json.dumps(strings, ensure_ascii=False) + "\n", encoding="utf-8")
         if classes:
             labels = (label_rows([item.labels for item in block], classes) for block in _blocks(kept))
             write_array(folder / "labels.npy", (len(kept), len(classes)), np.uint8, labels)
@@ -294,7 +298,7 @@ def cached(cache: Path, job: Job, digest: str, say: Callable[[str], None]) -> Pa
 
 
 def read_folder(folder: Path, digest: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What `Job.write` left: its facts with the vocabulary and the texts, and name -> memory-mapped array.
+    """What `Job.write` left: its facts with the vocabulary and the strings, and name -> memory-mapped array.
 
     Raises:
         InputError: a file is missing, damaged, or not as the facts have it.
@@ -309,14 +313,16 @@ def read_folder(folder: Path, digest: str) -> tuple[dict[str, Any], dict[str, np
             if [list(array.shape), str(array.dtype)] != facts["arrays"][name]:
                 raise ValueError(f"{name}.npy is {list(array.shape)} {array.dtype}, not as it was written")
         facts["vocabulary"] = load_vocabulary(folder / "vocabulary.json") if "text" in arrays else ()
-        facts["texts"] = _read_texts(folder / "texts.json", len(arrays["text"])) if "text" in arrays else []
+        media, rows = set(arrays) - {"labels"}, sum(facts["parts"].values())
+        facts["strings"] = _read_strings(folder / "strings.json", media, rows)
     except (OSError, ValueError, KeyError, TypeError, InputError) as error:
         raise InputError(f"{folder}: damaged, delete this folder to decode again: {error}") from error
     return facts, arrays
 
 
-def _read_texts(path: Path, rows: int) -> list[str]:
-    texts = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(texts, list) or len(texts) != rows or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{path.name} is not a list of {rows} texts")
-    return texts
+def _read_strings(path: Path, media: Collection[str], rows: int) -> dict[str, list[str]]:
+    strings = json.loads(path.read_text(encoding="utf-8"))
+    for medium in media:
+        if len(strings[medium]) != rows or not all(isinstance(string, str) for string in strings[medium]):
+            raise ValueError(f"{path.name} has no {rows} texts as {medium}")
+    return strings
