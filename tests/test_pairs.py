@@ -175,6 +175,14 @@ BROKEN = {
         {"labels": np.where(np.arange(ITEMS) % 4 == 3, 5, 1)},
         "labels: expected a class that both the test and the train part have, found none",
     ),
+    "one class": (
+        {"labels": np.full(ITEMS, 4)},
+        "labels: expected items of different classes, found all items of the test and the train part in one",
+    ),
+    "a class that all have": (
+        {"labels": np.stack([np.arange(ITEMS) % 2, np.ones(ITEMS)], axis=1)},
+        "labels: expected items of different classes, found all items of the test and the train part in one",
+    ),
     "NaN": ({"inertial": np.full((ITEMS, 4), np.nan)}, "'inertial' must be finite, found nan in item 0"),
     "words": ({"inertial": np.full((ITEMS, 4), "word")}, "'inertial' must be numbers"),
     "a pickle": ({"inertial": np.array([{}] * ITEMS, dtype=object)}, "pickled Python objects"),

@@ -172,9 +172,9 @@ def _shown(parts, stored: Paired) -> dict[str, Sequence[str]]:
 
 def _check(parts, names) -> None:
     """Pairs have one length and one set of labels, and some; a medium's items have one shape in all parts; queries and
-    those searched have a class in common.
+    those searched have a class in common, and not every one of both the same.
     """
-    seen = {}
+    seen, shared = {}, {}
     for part, tables in parts.items():
         for name in names:
             like, own = parts["train"][name], tables[name]
@@ -185,15 +185,19 @@ def _check(parts, names) -> None:
         if len(set(lengths.values())) != 1 or 0 in lengths.values():
             raise InputError(f"{part}: expected as many items of each medium, and some, found {lengths}")
         first, second = (tables[name] for name in names)
-        seen[part] = np.zeros(first.columns["labels"].shape, bool)
+        seen[part], shared[part] = (fill(first.columns["labels"].shape, bool) for fill in (np.zeros, np.ones))
         for rows in np.array_split(np.arange(len(first)), max(1, len(first) // 65536)):
             labels = [table.read(rows, ["labels"])["labels"] for table in (first, second)]
             if labels[0].shape != labels[1].shape or (labels[0] != labels[1]).any():
                 raise InputError(f"{part}: expected the same labels of {names[0]} and {names[1]}, found others")
             seen[part] |= labels[0].any(axis=0)
+            shared[part] &= labels[0].all(axis=0)
     asks, searched = "test" if "test" in seen else "train", "database" if "database" in seen else "train"
     if not (seen[asks] & seen[searched]).any():
         raise InputError(f"labels: expected a class that both the {asks} and the {searched} part have, found none")
+    if (shared[asks] & shared[searched]).any():
+        parts = f"all items of the {asks} and the {searched} part in one"
+        raise InputError(f"labels: expected items of different classes, found {parts}: every ranking would be right")
 
 
 def fit(table: Table, vectors: str, pixels: str) -> dict[str, np.ndarray]:
