@@ -196,8 +196,8 @@ def _check(parts, names) -> None:
     if not (seen[asks] & seen[searched]).any():
         raise InputError(f"labels: expected a class that both the {asks} and the {searched} part have, found none")
     if (shared[asks] & shared[searched]).any():
-        parts = f"all items of the {asks} and the {searched} part in one"
-        raise InputError(f"labels: expected items of different classes, found {parts}: every ranking would be right")
+        found = f"all items of the {asks} and the {searched} part in one"
+        raise InputError(f"labels: expected items of different classes, found {found}: every ranking would be right")
 
 
 def fit(table: Table, vectors: str, pixels: str) -> dict[str, np.ndarray]:
