@@ -9,6 +9,7 @@ No program was released; what the paper leaves open is a field with its default.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -210,7 +211,8 @@ class Method:
         return networks
 
     def init(self, stage: Stage, past: Mapping[str, Past], context: Tree, example: Mapping[str, Array], key: Key):
-        """Parameters by phase. Buffers U and V [N, K], normal draws until the first pass, and B = sgn(U + V); the terms
+        """Parameters by phase. Buffers U and V [N, K], normal draws until the first pass, and B = sgn(U + V); with
+        generation the first medium's features [N, F], for its network rests until the next outer iteration; the terms
         as last seen; what a backbone has beside its parameters, which stays as it is.
         """
         if stage.name == "weights":
@@ -241,6 +243,8 @@ class Method:
             fixed = {"backbone": given["batch_stats"]} if "batch_stats" in given else {}
         drawn = jax.random.normal(jax.random.fold_in(key, len(params)), (2, stage.size, self.bits))
         buffers = {"image": drawn[0], "text": drawn[1], "codes": jnp.where(drawn.sum(0) >= 0, 1.0, -1.0)}
+        if self.generates:
+            buffers["features"] = jnp.zeros((stage.size, self.features))
         kept = [f"{side}_{term}" for side in SIDES for term in TERMS if self.generates or term in TERMS[1:4]]
         return params, buffers | {"fixed": fixed, "terms": dict.fromkeys(kept, jnp.float32(0))}
 
@@ -293,7 +297,7 @@ class Method:
         if phase % 2 == 0:
             state = self._side_step(side, stage, context, items, rows["item"], across, state)
         elif self.generates:
-            state = self._critic_step(side, stage, items, across, state)
+            state = self._critic_step(side, stage, items, rows["item"], across, state)
         kept = state.collections
         last = state.step % stage.pass_steps == stage.pass_steps - 1
         codes = jax.lax.cond(
@@ -338,13 +342,21 @@ class Method:
         (_, (buffer, terms)), gradients = jax.value_and_grad(objective, has_aux=True)(own)
         return self._moved(stage, state, side, gradients, terms, across, {side: buffer})
 
-    def _critic_step(self, side, stage, items, across, state: TrainState) -> TrainState:
-        """Eq 16 or 18: a critic learns to tell the other side's features from those that this side makes."""
-        classes, other = items[self.columns[2]].shape[1], OTHER[side]
+    def _critic_step(self, side, stage, items, rows, across, state: TrainState) -> TrainState:
+        """Eq 16 or 18: a critic learns to tell the other side's features from those that this side makes.
+
+        The first medium's features, the dearest to make, are those that its own critic was shown in this iteration:
+        the image side's parameters have not moved since.
+        """
         inputs = {name: items[column] for name, column in zip(SIDES, self.columns, strict=False)}
-        fixed = state.collections["fixed"]
-        found = self._forward(state.params, fixed, side, inputs[side], classes)
-        real = self._forward(state.params, fixed, other, inputs[other], classes)["features"]
+        forward = functools.partial(self._forward, state.params, state.collections["fixed"])
+        found = forward(side, inputs[side], items[self.columns[2]].shape[1])
+        remembered = state.collections["features"]
+        if side == "image":
+            real = forward("text", inputs["text"], items[self.columns[2]].shape[1])["features"]
+            buffers = {"features": remembered.at[across.gather(rows)].set(across.gather(found["features"]))}
+        else:
+            real, buffers = remembered[rows], {}
 
         def objective(own):
             params = {**state.params, **own}
@@ -353,7 +365,7 @@ class Method:
 
         name = f"{side}_critic"
         loss, gradients = jax.value_and_grad(objective)({name: state.params[name]})
-        return self._moved(stage, state, name, gradients, {"critic": loss}, across, {})
+        return self._moved(stage, state, name, gradients, {"critic": loss}, across, buffers)
 
     def _moved(self, stage, state, phase, gradients, terms, across, buffers) -> TrainState:
         """The state after one phase's step: its parameters, its optimiser's state, what it saw of its terms."""
