@@ -26,8 +26,8 @@ def get_config():
     config.hyper.iterations = 200
     config.hyper.learning_rate = 3e-4
     config.hyper.bias_correction = True
-    # Means over pairs and bits: the printed sums grow with the numbers of both, so that weights of one set of pairs suit
-    # no other (BUILD_NOTES.md, Pairs). On 2,559 pairs and 64 bits these are .01, .01 and .1 of those sums.
+    # Means over pairs and bits: the printed sums grow with the numbers of both, so that weights of one set of pairs
+    # suit no other (BUILD_NOTES.md, Pairs). On 2,559 pairs and 64 bits these are .01, .01 and .1 of those sums.
     config.hyper.normalised = "mean"
     config.hyper.alpha = 25.6
     config.hyper.beta = 25.6  # the paper's 1e-4 lets the codes of a medium share an offset, opposite to the other's
