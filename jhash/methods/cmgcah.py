@@ -349,11 +349,12 @@ class Method:
         the image side's parameters have not moved since.
         """
         inputs = {name: items[column] for name, column in zip(SIDES, self.columns, strict=False)}
-        forward = functools.partial(self._forward, state.params, state.collections["fixed"])
-        found = forward(side, inputs[side], items[self.columns[2]].shape[1])
+        classes = items[self.columns[2]].shape[1]
+        forward = functools.partial(self._forward, state.params, state.collections["fixed"], classes=classes)
+        found = forward(side, inputs[side])
         remembered = state.collections["features"]
         if side == "image":
-            real = forward("text", inputs["text"], items[self.columns[2]].shape[1])["features"]
+            real = forward("text", inputs["text"])["features"]
             buffers = {"features": remembered.at[across.gather(rows)].set(across.gather(found["features"]))}
         else:
             real, buffers = remembered[rows], {}
