@@ -22,3 +22,11 @@ jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS") or "cpu")  # 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 embedding.ROUNDS = 250  # scikit-learn's fewest: every run in a test draws a plane of codes that few tests look at
+
+LONGEST = ("train", "reproduce_runs", "dkph", "streaming", "pair_experiments", "experiment", "mcmsh", "cmgcah")
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take longest come first: begun last, one keeps a worker busy while the other has nothing left."""
+    first = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path.name, len(first)))

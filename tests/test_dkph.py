@@ -232,7 +232,9 @@ def assert_near(found, expected, relative=1e-5):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=relative * norm), found, expected)
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if "clips" in name else name for name in STEPS]
+)
 def test_the_fused_step_is_the_plain_one(name):
     method, kind = STEPS[name]
     rows, batch = drawn(name)

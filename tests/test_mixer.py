@@ -98,14 +98,20 @@ def oracle_gate(kind, params, grouped):
     return lambda x: mask(x, weights, weights["reduce"].shape[-1] if grouped else 1)
 
 
+def trained(module, x):
+    """What a gate makes of x [T, 1, B, D] in training, and the parameters that it was given."""
+    shapes = jax.eval_shape(lambda x: module.init(KEY, x, True), x)
+    params = filled(shapes["params"])
+    given = {**jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes), "params": params}
+    return module.apply(given, jnp.asarray(x), True, mutable=["batch_stats"])[0], params
+
+
 @pytest.mark.parametrize(("p", "grouped"), [(FRAMES, False), (CHANNELS, True)])
 @pytest.mark.parametrize("kind", ["L", "M", "S"])
 def test_gate_is_the_oracles(kind, p, grouped):
     x = draw(8, 1, 3, 12)
     gate = Gate(kind, p, reduced=x.shape[p] // 4, grouped=grouped)
-    variables = gate.init(KEY, jnp.asarray(x), True)
-    params = filled(variables["params"])
-    got, _ = gate.apply({**variables, "params": params}, jnp.asarray(x), True, mutable=["batch_stats"])
+    got, params = trained(gate, x)
     expected = oracle_gate(kind, params, grouped)(as_oracle(x, p))
     np.testing.assert_allclose(as_oracle(jnp.broadcast_to(got, x.shape), p), expected, atol=2e-5)
 
@@ -116,9 +122,7 @@ def test_gate_is_the_oracles(kind, p, grouped):
 def test_gating_unit_is_the_oracles(kinds, form, p, grouped):
     x = draw(8, 1, 3, 12)
     unit = GatingUnit(tuple(kinds), p, x.shape[p] // 4, grouped, form)
-    variables = unit.init(KEY, jnp.asarray(x), True)
-    params = filled(variables["params"])
-    got, _ = unit.apply({**variables, "params": params}, jnp.asarray(x), True, mutable=["batch_stats"])
+    got, params = trained(unit, x)
     n = x.shape[CHANNELS - p]
     before = np.asarray(params["before"]).reshape(n, -1, n).swapaxes(0, 1)
     before_bias = np.asarray(params["before_bias"]).reshape(-1, n)

@@ -59,6 +59,8 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "QUICK", TINY)
         patch.setattr(runs, "compile_cache", lambda cache: None)
+        patch.setattr(runs.jax, "clear_caches", lambda: None)
+        patch.setattr(runs.gc, "collect", lambda: 0)
         assert reproduce(*STREAMS, "--seeds", "2", folder=folder) == 0
     return folder
 
