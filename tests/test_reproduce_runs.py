@@ -34,14 +34,18 @@ def quickly(monkeypatch):
     monkeypatch.setattr(experiment, "run", untrained)
 
 
+def hasten(patch):
+    """Quick is much quicker than it is for a user, and compiled programs are neither written to disk nor dropped."""
+    patch.setattr(data, "QUICK", TINY)
+    patch.setattr(runs, "compile_cache", lambda cache: None)
+    patch.setattr(runs.jax, "clear_caches", lambda: None)
+    patch.setattr(runs.gc, "collect", lambda: 0)  # seconds, in a process that holds other tests' programs
+    patch.setattr(runs, "WAIT", 0.01)
+
+
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    """Quick is much quicker than it is for a user, and compiled programs are not written to disk."""
-    monkeypatch.setattr(data, "QUICK", TINY)
-    monkeypatch.setattr(runs, "compile_cache", lambda cache: None)
-    monkeypatch.setattr(runs.jax, "clear_caches", lambda: None)
-    monkeypatch.setattr(runs.gc, "collect", lambda: 0)  # seconds, in a process that holds other tests' programs
-    monkeypatch.setattr(runs, "WAIT", 0.01)
+    hasten(monkeypatch)
 
 
 def reproduce(*words, folder):
@@ -57,10 +61,7 @@ def made(tmp_path_factory):
     """DKPH's Table 4 on JHMDB, two seeds: one config, two numbers of it."""
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "QUICK", TINY)
-        patch.setattr(runs, "compile_cache", lambda cache: None)
-        patch.setattr(runs.jax, "clear_caches", lambda: None)
-        patch.setattr(runs.gc, "collect", lambda: 0)
+        hasten(patch)
         assert reproduce(*STREAMS, "--seeds", "2", folder=folder) == 0
     return folder
 
