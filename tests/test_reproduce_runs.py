@@ -17,6 +17,7 @@ from jhash.types import Diverged, InputError, Stopped
 
 TINY = {
     ("dkph", "jhmdb"): {
+        "hyper.encoder": "convolution",  # which compiles sooner
         "hyper.width": 8,
         "hyper.feedforward": 8,
         "hyper.teacher_bits": 8,
