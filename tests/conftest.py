@@ -5,8 +5,15 @@ import os
 import shutil
 import tempfile
 
-# a test runs a program once or twice: most of its time would be the compiler's optimisations
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 " + os.environ.get("XLA_FLAGS", "")
+# a test runs a program once or twice: most of its time would be the compiler's
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        "--xla_backend_optimization_level=0",
+        "--xla_cpu_use_fusion_emitters=false",  # the older ones compile DKPH in half the time
+        "--xla_cpu_parallel_codegen_split_count=1",  # a worker has a core
+        os.environ.get("XLA_FLAGS", ""),
+    ]
+)
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # of this run alone: its workers and their children find it set
     compiled = tempfile.mkdtemp(prefix="jhash-compiled-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
