@@ -156,6 +156,15 @@ def test_one_step_of_descent_lowers_the_loss(module, shape):
     assert 0.9 < after / before < 0.999
 
 
+@pytest.mark.parametrize("name", ["vgg16", "cnn_f", "c3d"])
+def test_untrained_features_of_pixels_are_near_1(name):
+    """Where a tanh still has a slope; by pixels as they are they would be near 100 for two of them."""
+    module, (shape, *_) = SMALL[name].module, SMALL[name][1:]
+    items = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
+    features, _ = quick_jit(module.init_with_output)(jax.random.key(0), items)
+    assert 0.1 < float(jnp.sqrt(jnp.square(features).mean())) < 4
+
+
 def test_float_pixels_are_as_good_as_bytes():
     module, items = cnn_f.CNNF(width=2), make_backbones.pixels("cnn_f_small")[:, :67, :67]
     variables, apply = drawn(module, items), quick_jit(module.apply)

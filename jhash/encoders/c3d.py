@@ -4,7 +4,7 @@ import chex
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jhash.encoders.vgg import fully_connected
+from jhash.encoders.vgg import first_kernel, fully_connected
 from jhash.types import Array
 
 MEAN = (90.0, 98.0, 102.0)  # of Sports-1M's blue, green and red: one number for each plane of its mean clip
@@ -40,4 +40,5 @@ class C3D(nn.Module):
         return fully_connected(x, 64 * self.width, self.classes, self.dtype)
 
     def _convolution(self, channels, name):
-        return nn.Conv(channels, (3, 3, 3), kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name=name)
+        init = first_kernel if name == "conv1" else nn.initializers.he_normal()
+        return nn.Conv(channels, (3, 3, 3), kernel_init=init, dtype=self.dtype, name=name)

@@ -4,7 +4,7 @@ import chex
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jhash.encoders.vgg import fully_connected
+from jhash.encoders.vgg import first_kernel, fully_connected
 from jhash.types import Array
 
 MEAN = (123.68, 116.779, 103.939)  # of ImageNet's red, green and blue, where no file brings a mean image
@@ -54,7 +54,7 @@ class CNNF(nn.Module):
         return fully_connected(_pool(x), 64 * self.width, self.classes, self.dtype)
 
     def _convolution(self, channels, size, stride, padding, name):
-        init = nn.initializers.he_normal()
+        init = first_kernel if name == "conv1" else nn.initializers.he_normal()
         return nn.Conv(channels, (size, size), stride, padding, kernel_init=init, dtype=self.dtype, name=name)
 
 

@@ -7,6 +7,10 @@ import jax.numpy as jnp
 from jhash.types import Array
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue, on a scale of 0..1
+SPREAD = 64.0  # of pixels in 0..255 around their mean, about
+# For networks whose weights were published for such pixels: untrained ones then begin with features near 1, not near
+# 100, where the tanh of a code has no slope left and nothing would ever be learned.
+first_kernel = nn.initializers.variance_scaling(2.0 / SPREAD**2, "fan_in", "truncated_normal")
 BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # convolutions before each pooling
 
 
