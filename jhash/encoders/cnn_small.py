@@ -1,6 +1,7 @@
 """A small convolutional network for pictures and clips, to be trained from scratch on small data without a GPU.
 
-At most about 50 MFLOP an item: items are cut into a coarse grid of patches first, and convolutions see that grid.
+Items are cut into a coarse grid of patches first, and convolutions see that grid alone: 37 MFLOP for a photograph of
+80 × 60, 48 of 80 × 80, 40 for a clip of 8 × 32 × 32. Larger items add what their patches cost: 56 for 224 × 224.
 """
 
 import itertools

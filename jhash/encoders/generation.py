@@ -71,7 +71,8 @@ def tokens(items: Array) -> Array:
         items = jnp.pad(items.astype(jnp.float32), [(0, 0), (0, -items.shape[1] % GRID**2)])
         return items.reshape(len(items), GRID**2, -1)
     sizes = tuple(-(-side // GRID) for side in items.shape[1:3])
-    cut = patches(preprocess(items), sizes)
+    missing = [(0, GRID * size - side) for size, side in zip(sizes, items.shape[1:3], strict=True)]
+    cut = patches(jnp.pad(preprocess(items), [(0, 0), *missing, (0, 0)]), sizes)
     return cut.reshape(len(cut), -1, cut.shape[-1])
 
 
