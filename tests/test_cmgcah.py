@@ -73,6 +73,10 @@ def begun(method, tables, compiled=True):
         ({"dtype": "float16"}, "config.hyper.dtype: expected one of float32, bfloat16, found 'float16'"),
         ({"media": ("image", "text", "video")}, "config.modalities: expected two different media, found"),
         ({"weights": "a.npz"}, "config.hyper.weights: 'a.npz' needs a backbone to go into, found ''"),
+        (
+            {"backbone": "resnet50"},
+            "config.hyper.weights: expected a file for resnet50, whose statistics stay, found ''",
+        ),
         ({"heads": 3, "width": 16}, "config.hyper.width: expected a multiple of 3 heads, found 16"),
         ({"text_hidden": 0}, "config.hyper.text_hidden: expected a whole number, at least 1, found 0"),
         ({"image_hidden": -1}, "config.hyper.image_hidden: expected a whole number, at least 0, found -1"),
@@ -296,15 +300,35 @@ def test_the_loss_is_the_weighted_sum_of_the_terms_as_last_seen(iteration):
         assert float(log["loss"]) == pytest.approx(expected, rel=1e-5)
 
 
+def assert_one(alone, together):
+    """A state of one device against that of four: gradients, parameters, buffers, codes and terms."""
+    for name in ("opt", "params", "collections"):
+        leaves = jax.tree.leaves_with_path(getattr(alone, name)), jax.tree.leaves(getattr(together, name))
+        for (path, a), b in zip(*leaves, strict=True):
+            where, most = (name, jax.tree_util.keystr(path)), 2e-5 * np.linalg.norm(a) + 1e-7
+            assert all(np.linalg.norm(a - replica) <= most for replica in b), where
+
+
 def test_four_devices_are_one(iteration):
-    """Terms as printed are sums over the whole batch; gradients, parameters, buffers, codes and terms of every step."""
-    for number, (one, four) in enumerate(zip(iteration[1][0], iteration[4][0], strict=True)):
-        for name in ("opt", "params", "collections"):
-            alone, together = getattr(one, name), getattr(four, name)
-            for (path, a), b in zip(jax.tree.leaves_with_path(alone), jax.tree.leaves(together), strict=True):
-                for replica in b:
-                    where = (number, name, jax.tree_util.keystr(path))
-                    assert np.linalg.norm(a - replica) <= 2e-5 * np.linalg.norm(a) + 1e-7, where
+    """Terms as printed are sums over the whole batch."""
+    for one, four in zip(iteration[1][0], iteration[4][0], strict=True):
+        assert_one(one, four)
+
+
+def test_four_devices_are_one_from_pixels_with_the_transformer_and_means(monkeypatch):
+    monkeypatch.setattr(cnn_small, "WIDTHS", {2: (4, 6), 3: (4, 6)})
+    method = Recorded(**LEAN | {"position": 0.5, "normalised": "mean", "backbone": "cnn_small"})
+    tables, rows = pairs(image=(6, 7, 3)), {"item": rows_of(0)}
+    stage, context, state, _ = begun(method, tables)
+    batch, keys = {"item": tables["pairs"].read(rows["item"], method.columns)}, steps.keys_of_stage(0, 0)
+
+    def moved(devices):
+        call, given = steps.streamed_call(method, stage, devices, 0), parallel.shard((batch, rows), devices)
+        return jax.tree.map(np.array, call(parallel.replicate(state, devices), (context, keys), given)[0])
+
+    one = moved(1)
+    assert_one(one, moved(4))
+    assert optax.tree.norm(one.opt["image"]["image"]["features"]["position"]) > 0
 
 
 # --- variants -----------------------------------------------------------------------------------------------------

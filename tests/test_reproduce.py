@@ -10,7 +10,7 @@ import pytest
 
 from jhash import intervals
 from jhash.config import method_of
-from jhash.reproduce import cells, command, cost, data, findings, grid, measured, outcome, page, printed, runs
+from jhash.reproduce import cells, cmgcah, command, cost, data, findings, grid, measured, outcome, page, printed, runs
 from jhash.types import InputError
 
 TABLES = Path(__file__).parents[2] / "shared" / "tables"
@@ -54,6 +54,21 @@ def test_printed_numbers_are_those_of_the_transcription(paper):
     for table in printed.paper(paper)["tables"]:
         rows = given[table["name"]]["rows"]
         assert [(row["label"], row["values"]) for row in table["rows"]] == [(r["method"], r["values"]) for r in rows]
+
+
+def test_what_is_said_of_the_samples_weights_is_what_their_configs_have(tmp_path):
+    fashion, wikipedia = (
+        data.config_of("cmgcah", data.find(name), tmp_path, "full").hyper for name in ("fashion", "wikipedia")
+    )
+    assert (wikipedia.normalised, wikipedia.alpha) == ("rows", 0.01)
+    assert f"Wikipedia's β is {wikipedia.beta:g} for .0001".replace("0.", ".") in cmgcah.SHIPPED
+    assert f"its γ {wikipedia.gamma:g} for .01".replace("0.", ".") in cmgcah.SHIPPED
+    assert fashion.normalised == "mean" and fashion.bias_correction and not wikipedia.bias_correction
+    assert fashion.alpha == fashion.beta == pytest.approx(2559 * wikipedia.alpha, rel=1e-3)
+    assert fashion.gamma == pytest.approx(64 * wikipedia.gamma)
+    assert (
+        f"means over pairs and bits, not sums, with α = β = {fashion.beta:g} and γ {fashion.gamma:g}" in cmgcah.SHIPPED
+    )
 
 
 def test_printed_means_are_the_means_of_their_columns():

@@ -68,7 +68,9 @@ class Method:
     gamma: float = 0.01  # quantisation
     delta: float = 0.1  # label prediction
     adversarial: float = 1.0  # the generators' own, printed without a weight
-    normalised: str = "rows"  # sums over all items, means over the batch; 'mean' over both; 'sum' as printed
+    # Eq 11 and 12: sums over all items and means over the batch; 'mean' over both; 'sum' as printed. The other losses
+    # are means over the batch whatever this says
+    normalised: str = "rows"
     label_loss: str = "bce"  # 'softmax': Eq 3 and 4 as printed, for one class an item
     # predicted labels that generators and critics are given: 'held' constant, so that predictors learn from labels
     # alone; 'trained', Eq 15 and 17 to the letter, where they learn to please the critic and forget the labels
@@ -102,6 +104,8 @@ class Method:
             raise InputError(f"config.hyper.width: expected a multiple of {self.heads} heads, found {self.width}")
         if self.weights and not self.backbone:
             raise InputError(f"config.hyper.weights: {self.weights!r} needs a backbone to go into, found ''")
+        if self.backbone == "resnet50" and not self.weights:
+            raise InputError("config.hyper.weights: expected a file for resnet50, whose statistics stay, found ''")
 
     @property
     def columns(self) -> tuple[str, ...]:
