@@ -331,6 +331,14 @@ def test_the_stamp_of_a_folder_changes_with_a_frame_inside(tmp_path):
     assert Folder(tmp_path).stamp("walk") != before
 
 
+def test_the_stamp_of_an_archive_s_folder_changes_with_the_order_of_its_frames(tmp_path):
+    one, other = encoded(noise(1)), encoded(noise(2))
+    first = Archive(zipped(tmp_path / "a.zip", {"walk/1.png": one, "walk/2.png": other}))
+    turned = Archive(zipped(tmp_path / "b.zip", {"walk/2.png": one, "walk/1.png": other}))
+    assert not np.array_equal(clip(first, "walk", LOOK), clip(turned, "walk", LOOK))
+    assert first.stamp("walk") != turned.stamp("walk")
+
+
 def test_a_folder_without_pictures_is_broken(tmp_path):
     (tmp_path / "walk").mkdir()
     with pytest.raises(Broken, match="has no pictures"):
@@ -605,6 +613,20 @@ def test_broken_items_are_skipped_in_all_media(shop, tmp_path, how):
     assert len(shop.said) == 1 and "1 of 6 items are broken and left out, such as line 3 (1.png: " in shop.said[0]
 
 
+def test_a_frame_whose_name_is_no_text_is_skipped_like_any_other(shop, tmp_path):
+    for name in ("walk", "run"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(encoded(noise()))
+    with open(os.fsencode(tmp_path / "run") + b"/2\xe9.png", "wb") as file:
+        file.write(b"no picture")
+    for row in shop.rows:
+        row.append("film" if row is shop.rows[0] else "run" if row is shop.rows[1] else "walk")
+    opened = shop.open(video_column="film", frames=2, broken="skip", cache=str(tmp_path / "cache"))
+    assert len(pixels(opened, "train", "video")) == 3
+    assert "1 of 6 items are broken and left out, such as line 2 (run: " in shop.said[0]
+    assert shop.said[0].encode()
+
+
 def test_an_item_without_a_path_is_broken(shop):
     shop.rows[2][0] = ""
     with pytest.raises(InputError, match="line 3: image: expected a path, found nothing"):
@@ -618,7 +640,7 @@ def test_a_path_that_no_file_system_takes_is_broken(shop):
 
 
 def test_a_part_of_broken_items_alone_is_refused(shop, tmp_path):
-    for i in (4, 5):
+    for i in (2, 4, 5):  # the first is for training
         (tmp_path / f"{i}.png").unlink()
     with pytest.raises(InputError, match="every test item is broken, such as line 6 .*, line 7 "):
         shop.open(broken="skip")

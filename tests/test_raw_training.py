@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -110,6 +111,15 @@ def test_a_picture_and_its_words_are_one_row(shop):
     said = {opened.words[place] for place in np.flatnonzero(item["text:features"][0])}
     assert said and said <= set(line[1].lower().replace("-", " ").split())
     assert opened.shown["text/train"][3] == line[1]
+
+
+def test_a_fold_does_not_open_what_is_tested(shop, tmp_path):
+    shutil.copytree(shop, tmp_path, dirs_exist_ok=True)
+    tested = (shop / "items.csv").read_text().split("\n")[1].split(",")[0]
+    (tmp_path / tested).write_bytes(b"no picture")
+    assert len(load(tmp_path, fold="1/4").tables["image/train"]) == (ITEMS - QUERIES) * 3 // 4
+    with pytest.raises(InputError, match=f"line 2: {tested}: not a picture"):
+        load(tmp_path)
 
 
 def test_a_fold_needs_no_split_column(shop):

@@ -115,9 +115,10 @@ class Archive:
         raise InputError(f"{self.path}: {name}: a video file must lie in a folder, not in an archive: unpack it.")
 
     def stamp(self, name: str) -> str:
-        names = self.folders.get(_plain(name), [_plain(name)])
-        found = [self.members[one] for one in names if one in self.members]
-        return " ".join(f"{member.file_size} {member.CRC}" for member in found) or "missing"
+        """What changes with the file, its size and checksum; of a folder, the names, sizes and checksums in it."""
+        names = sorted(self.folders.get(_plain(name), [_plain(name)]))
+        found = [(one, self.members[one]) for one in names if one in self.members]
+        return "\n".join(f"{one} {member.file_size} {member.CRC}" for one, member in found) or "missing"
 
 
 def reason(error: Exception) -> str:

@@ -113,7 +113,7 @@ def _raw(config, names) -> Paired:
     for field in (*(f"{medium}_column" for medium in names), "label_columns"):
         if not config[field]:
             raise InputError(f"data.{field}: expected a column of the manifest, found none")
-    found = raw.open_raw(config)
+    found = raw.open_raw(config, parts=("train",) if config["fold"] else raw.PARTS)
     if "test" not in found.parts and not config["fold"]:
         raise InputError(f"{config['manifest']}: expected items whose split is test, or data.fold, found neither")
     shown = {f"text/{part}": texts for part, texts in found.texts.items()}

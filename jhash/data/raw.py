@@ -44,7 +44,7 @@ FIELDS = {
 LEAST = 2  # training texts that have a word of the vocabulary: one text's own word finds no other
 BLOCK = 4096  # items whose texts and labels are turned into numbers at once
 NAMED = 3  # broken items that a printed line names
-VERSION = 3  # of what lies in a cache
+VERSION = 4  # of what lies in a cache
 
 
 class Raw(NamedTuple):
@@ -59,6 +59,9 @@ class Raw(NamedTuple):
 
 def open_raw(config: Mapping[str, Any], say: Callable[[str], None] = print, parts: Sequence[str] = PARTS) -> Raw:
     """The media of a manifest: image [N, H, W, 3] and video [N, T, H, W, 3] uint8, text [N, V] float32 of 0/1.
+
+    Words and classes are those of all training items: a fold or a validation share is held out of them afterwards, by
+    `pairs.py`, and its words, never its labels, have then been looked at.
 
     Labels are [N, C] uint8 of 0/1; C are the sorted values that training items have. Values that only other items have
     get no column, and a line says so. Without label columns there are no labels. With a cache the arrays are
@@ -155,7 +158,8 @@ class Job(NamedTuple):
         for item in self.items:
             for name in item.paths.values():
                 # an empty path would stamp the whole root
-                sha.update((self.files.stamp(name) if name else "").encode() + b"\n")
+                stamp = self.files.stamp(name) if name else ""
+                sha.update(stamp.encode("utf-8", "surrogateescape") + b"\n")
         return sha.hexdigest()
 
     def decode(self, item: Item) -> dict[str, np.ndarray] | Broken:
@@ -170,7 +174,8 @@ class Job(NamedTuple):
                     picture(self.files.read(name), look) if medium == "image" else clip(self.files, name, look)
                 )
             except (Broken, OSError) as error:
-                return Broken(f"{name or medium}: {reason(error)}")
+                said = f"{name or medium}: {reason(error)}"
+                return Broken(said.encode("utf-8", "replace").decode())  # a frame's name may be no text at all
         return decoded
 
     def write(self, folder: Path, digest: str) -> None:
@@ -192,7 +197,9 @@ class Job(NamedTuple):
         sizes = {part: sum(item.part == part for item in kept) for part in self.parts}
         for part, size in sizes.items():
             if not size:
-                raise InputError(f"{self.manifest}: every {part} item is broken, such as {_named(skipped)}.")
+                lines = {item.line for item in chosen if item.part == part}
+                own = [one for one in skipped if one[0] in lines]
+                raise InputError(f"{self.manifest}: every {part} item is broken, such as {_named(own)}.")
         if vocabulary:
             bags = (bag_of_words([item.text for item in block], vocabulary) for block in _blocks(kept))
             write_array(folder / "text.npy", (len(kept), len(vocabulary)), np.float32, bags)
