@@ -6,6 +6,8 @@ As a command it scores codes that are in files already, whoever made them: `jhas
 import functools
 import json
 import sys
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -194,7 +196,7 @@ def load_model(workdir: str | Path, seed: int = 0, method: str | None = None) ->
     except FileNotFoundError as error:
         missing = Path(error.filename).name
         raise InputError(f"{workdir}: expected the workdir of an experiment, found no {missing} there") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{workdir}: expected the workdir of an experiment ({error})") from error
     name = method or config.method
     built = method_of(config) if name == config.method else baseline(name, config)

@@ -64,12 +64,6 @@ def test_no_labels_where_needed():
         validate.check_labelled([table()], "mAP")
 
 
-def test_fewer_items_than_a_batch():
-    validate.check_enough(table(), 6, "batch")
-    with pytest.raises(InputError, match="clips.npz: batch is 7, but there are only 6 items"):
-        validate.check_enough(table(), 7, "batch")
-
-
 def test_an_object_array_in_an_npz_is_refused(tmp_path):
     np.savez(tmp_path / "x.npz", frames=np.array([{}, None], object))
     with pytest.raises(InputError, match="x.npz: holds pickled Python objects, which are never loaded"):
@@ -101,6 +95,28 @@ def test_a_truncated_npz(kept, tmp_path):
     (tmp_path / "x.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:kept])
     with pytest.raises(InputError, match=r"x.npz: not a whole .npz file|x.npz: holds pickled"):
         validate.load_npz(tmp_path / "x.npz")
+
+
+def test_a_compressed_npz_with_a_wrong_byte(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, frames=np.arange(400.0))
+    whole = path.read_bytes()
+    start = whole.index(b"frames.npy") + 40
+    for place in range(start, start + 200):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        with pytest.raises(InputError, match="x.npz: not a whole .npz file"):
+            validate.load_npz(path)
+
+
+def test_an_npz_behind_a_password(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, frames=np.ones(3))
+    content = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the local header and the central one
+        content[content.index(mark) + flags] |= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="x.npz: not a whole .npz file .*encrypted"):
+        validate.load_npz(path)
 
 
 @pytest.mark.parametrize("kept", [0, 60, -40])

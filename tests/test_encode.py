@@ -476,6 +476,14 @@ def test_a_damaged_checkpoint_is_one_sentence(clips, tmp_path, capsys):
     assert code == 2 and "expected a whole checkpoint, found a damaged one" in errors[0]
 
 
+def test_a_damaged_normalisation_is_one_sentence(clips, tmp_path, capsys):
+    work = tmp_path / "copy"
+    subprocess.run(["cp", "-r", clips[0], work], check=True)
+    os.truncate(work / "normalisation.npz", 60)
+    code, _, errors = said_by(capsys, work, "--input", "files/query", "--output", tmp_path / "codes.npy")
+    assert code == 2 and f"{work}: expected the workdir of an experiment (" in errors[0]
+
+
 PICTURES = {
     "cut short": (lambda shop: os.truncate(shop / "p07.png", 60), "p07.png: damaged"),
     "none": (lambda shop: [file.unlink() for file in shop.glob("*.png")], "expected .jpg, .jpeg, .png"),

@@ -214,6 +214,7 @@ def test_a_file_that_is_wrong_is_refused(case, tmp_path):
             "data.arrays: expected rows of a medium .*, found .'skeletn', 'joints'.",
         ),
         ({"arrays": (("skeleton",),)}, "data.arrays: expected rows of a medium .*, found .'skeleton',."),
+        ({"arrays": (5,)}, "data.arrays: expected rows of a medium .*, found 5."),
         ({"largest": -1}, "expected a number of items, or 0 for all, found -1"),
     ],
 )
@@ -319,6 +320,17 @@ def test_names_of_classes_and_numbers_are_labels_of_two_kinds(tmp_path):
     files = (written(tmp_path / f"{n}.npz", held) for n, held in (("a", arrays()), ("b", names)))
     config = fields(next(files), query=next(files), split_array="")
     refused("labels must be of one kind in all parts, found .*a.npz': 'numbers', .*b.npz': 'names'", config, 0, MEDIA)
+
+
+def test_names_in_another_encoding_are_refused(tmp_path):
+    with h5py.File(tmp_path / "pairs.h5", "w") as file:
+        for name, array in arrays().items():
+            file[name] = array
+        del file["labels"]
+        file["labels"] = np.array(["Mütze".encode("latin-1")] * ITEMS, object)
+    refused(
+        r"pairs.h5: expected strings in UTF-8 in /labels, found b'M.xfctze'", fields(tmp_path / "pairs.h5"), 0, MEDIA
+    )
 
 
 @pytest.mark.parametrize("ending", [".npz", ".h5"])

@@ -62,8 +62,15 @@ def _of_h5(path: Path, name: str) -> np.ndarray:
         with h5py.File(path, "r") as file:
             held = file.get(name)
             if isinstance(held, h5py.Dataset) and h5py.check_string_dtype(held.dtype):
-                return held.asstr()[()].astype(str)
+                return _strings(path, held)
     return open_dataset(path, name)[()]
+
+
+def _strings(path: Path, held: h5py.Dataset) -> np.ndarray:
+    try:
+        return held.asstr()[()].astype(str)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected strings in UTF-8 in {held.name}, found {error.object!r}.") from error
 
 
 def read_strings(path: Path | str, name: str, size: int) -> tuple[str, ...]:
@@ -75,7 +82,7 @@ def read_strings(path: Path | str, name: str, size: int) -> tuple[str, ...]:
         with h5py.File(path, "r") as file:
             held = file.get(name)
             if isinstance(held, h5py.Dataset) and h5py.check_string_dtype(held.dtype):
-                found = held.asstr()[()].astype(str)
+                found = _strings(path, held)
     fits = found is not None and found.dtype.kind == "U" and found.shape == (size,)
     return tuple(found.tolist()) if fits else ()
 

@@ -75,7 +75,7 @@ def open_files(config: Mapping[str, Any], names: Sequence[str]) -> Opened:
 
 def _check_rows(rows: Any, names: Sequence[str]) -> None:
     for row in rows:
-        if isinstance(row, str) or not 2 <= len(row) <= 4 or row[0] not in names:
+        if not isinstance(row, tuple | list) or not 2 <= len(row) <= 4 or row[0] not in names:
             raise InputError(
                 f"data.arrays: expected rows of a medium ({', '.join(names)}) and one to three names of arrays, "
                 f"found {row!r}."

@@ -2,6 +2,7 @@
 
 import difflib
 import zipfile
+import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def load_npz(path: Path, names: Collection[str] | None = None) -> dict[str, np.n
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise InputError(f"{path}: expected an .npz archive of arrays, found a single array.")
             return {name: arrays[name] for name in arrays.files if names is None or name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from error
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise _unreadable(path, error) from error  # RuntimeError: a password, or a compression that isn't known
 
 
 def npz_names(path: Path) -> list[str]:
@@ -171,12 +172,6 @@ def check_labelled(tables: Sequence[Table], why: str) -> None:
     for table in tables:
         if "labels" not in table.columns:
             raise InputError(f"{table.name}: has no labels, which {why} needs.")
-
-
-def check_enough(table: Table, needed: int, what: str) -> None:
-    """Raises InputError where a table has fewer items than a batch, or than centres: `what` names the field."""
-    if len(table) < needed:
-        raise InputError(f"{table.name}: {what} is {needed}, but there are only {len(table)} items.")
 
 
 def check_table(table: Table, like: Table | None = None) -> None:
