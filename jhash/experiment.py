@@ -23,7 +23,7 @@ from jhash.pages import run as page
 from jhash.parallel import count, memory_gb
 from jhash.types import InputError, Method
 from jhash.validation import Validation
-from jhash.workdir import claimed, write_json
+from jhash.workdir import claimed, write_json, written
 
 
 def say(sentence: str) -> None:
@@ -73,6 +73,8 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
     for name, contender in contenders.items():
         _check_reads(config, name, contender, dataset)
         _check_stages(config, name, contender, dataset)
+    if not config.presets and not all(task.presets for task in dataset.tasks):
+        raise InputError("config.presets: expected at least one protocol, found none")
     for preset in {preset for task in dataset.tasks for preset in task.presets or config.presets}:
         metrics.protocol_of(metrics.Task(preset, config.ties))
     validation = Validation(method, dataset) if config.select == "validation" else None
@@ -112,9 +114,11 @@ def run(config: ConfigDict, workdir: Path) -> list[dict]:
         return rows
     if curves:
         write_json(workdir / "curves.json", curves)
-        (workdir / "precision_recall.svg").write_text(pictures.precision_recall(curves))
+        drawn, name = pictures.precision_recall(curves), "precision_recall.svg"
     else:
-        (workdir / "map_at_k.svg").write_text(pictures.map_at_k(rows))
+        drawn, name = pictures.map_at_k(rows), "map_at_k.svg"
+    with written(workdir / name) as file:
+        file.write(drawn.encode())
     print(_text(config, found, rows))
     return rows
 
@@ -139,8 +143,10 @@ def _check_choices(config) -> None:
         raise InputError(f"config.seeds: expected at least 1, found {config.seeds}")
     if config.select not in ("last", "validation"):
         raise InputError(f"config.select: expected 'last' or 'validation', found {config.select!r}")
-    if config.select_every < 1:
-        raise InputError(f"config.select_every: expected at least 1, found {config.select_every}")
+    for field, least in (("seed", 0), ("select_every", 1), ("run.log_every", 1), ("run.devices", 0)):
+        found = config.run[field.removeprefix("run.")] if field.startswith("run.") else config[field]
+        if found < least:
+            raise InputError(f"config.{field}: expected at least {least}, found {found}")
     for name in [config.against] if isinstance(config.against, str) else config.against:
         if name not in method_names():
             known = ", ".join(method_names())

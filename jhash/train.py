@@ -20,7 +20,7 @@ import optax
 
 from jhash import checkpoint, parallel
 from jhash.steps import keys_of_stage, resident_spans, streamed_spans
-from jhash.types import Diverged, Key, Method, Past, Stage, Stopped, Table, TrainState, Tree
+from jhash.types import Diverged, InputError, Key, Method, Past, Stage, Stopped, Table, TrainState, Tree
 
 QUICK = {"xla_backend_optimization_level": 0}  # an initialisation runs once: compiling it well would take longer
 
@@ -84,7 +84,7 @@ def fit(method: Method, stage: Stage, index: int, past: Mapping[str, Past], tabl
     init, given = _init_call(method, stage), (past, context, example_of(table, method, stage), keys[1])
     saved = checkpoint.Checkpoints(folder / "checkpoints")
     state = saved.newest(jax.eval_shape(init, *given), run.warn) or init(*given)
-    best = _Best(folder / "best", run, method, stage, context, past) if last and run.score else None
+    best = _Best(folder / "best", run, method, stage, context, past) if last and run.score and stage.steps else None
     if int(state.step) < stage.steps:
         state = _steps(method, stage, table, context, keys, state, saved, best, run)
     left = best.past() if best else leave(method, stage, context, state)
@@ -131,7 +131,7 @@ def initial_state(method, stage, past, context, example, key) -> TrainState:
     return TrainState(jnp.int32(0), params, collections, opt if opt is not None else optimizer.init(params))
 
 
-def example_of(table: Table, method: Method, stage: Stage) -> dict[str, jax.ShapeDtypeStruct]:
+def example_of(table: Table, method: Method, stage: Stage) -> dict[str, np.ndarray]:
     """{column: [B, ...]} of zeros: shapes are all that an initialisation may depend on."""
     shapes = {name: table.columns[name] for name in method.columns}
     return {name: np.zeros((stage.batch, *shape.shape), shape.dtype) for name, shape in shapes.items()}
@@ -153,7 +153,7 @@ def _finished(folder: Path, run: Run) -> Past | None:
     try:
         return read_past(folder)
     except checkpoint.BrokenCheckpoint as broken:
-        run.warn(f"{broken}; this stage is trained again from its last checkpoint")
+        run.warn(f"{broken}; this stage is trained again")
         return None
 
 
@@ -218,4 +218,11 @@ class _Best:
         return _past(self._held())
 
     def _held(self) -> Tree | None:
-        return checkpoint.load(self.folder) if self.folder.is_dir() else None
+        if not self.folder.is_dir():
+            return None
+        try:
+            return checkpoint.load(self.folder)
+        except checkpoint.BrokenCheckpoint as broken:
+            raise InputError(
+                f"{broken}, and with it the best step is lost: delete {self.folder.parent} to train it again"
+            ) from broken

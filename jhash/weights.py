@@ -22,6 +22,7 @@ import numpy as np
 import scipy.io
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jhash import command
 from jhash.encoders.c3d import C3D
 from jhash.encoders.cnn_f import CNNF
 from jhash.encoders.resnet import ResNet
@@ -337,17 +338,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--backbone", required=True, choices=sorted(BACKBONES))
     parser.add_argument("output", type=Path, metavar="OUT.npz", help="what read_weights then reads without further ado")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         if options.output.suffix != ".npz" or options.output.resolve() == options.input.resolve():
             raise InputError(f"{options.output}: expected another .npz than the input.")
         variables = read_weights(options.input, options.backbone)
         write_weights(options.output, variables, options.backbone)
-    except InputError as error:
-        print(f"jhash: error: {error}", file=sys.stderr)
-        return 2
-    count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    print(f"{options.output}: whole, {options.backbone} with {count} parameters up to its features.")
-    return 0
+        count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+        print(f"{options.output}: whole, {options.backbone} with {count} parameters up to its features.")
+
+    return command.exit_code(work, "stopped, nothing was written")
 
 
 if __name__ == "__main__":

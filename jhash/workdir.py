@@ -83,9 +83,10 @@ def claimed(workdir: Path, config: dict) -> Iterator[dict]:
             yield config
         except InputError:
             if not begun and not any(path.name in ("past", "checkpoints") for path in workdir.glob("seed-*/*/*/*")):
-                shutil.rmtree(workdir)
+                folder = workdir.resolve()  # it may be a link, which stays
+                shutil.rmtree(folder)
                 if there:
-                    workdir.mkdir()
+                    folder.mkdir()
             raise
 
 

@@ -90,7 +90,7 @@ def test_unpack_refuses_more_bits_than_there_are():
 KEY = jax.random.key(0)
 
 
-@pytest.mark.parametrize("rate", [0.5, 0.1, 0.01, 0.75])
+@pytest.mark.parametrize("rate", [0.5, 0.1, 0.01, 1e-4, 0.75])
 def test_dropout_keeps_the_mean_and_the_rate(rate):
     dropped = np.asarray(dropout(jnp.ones((64, 33, 61)), KEY, jnp.arange(64), rate))
     n = dropped.size
@@ -133,7 +133,12 @@ def test_dropout_of_rate_zero_is_the_identity():
     assert dropout(x, KEY, jnp.arange(3), 0.0) is x
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1.0, 1e-7])
-def test_dropout_refuses_rates_it_cannot_draw(rate):
+@pytest.mark.parametrize("rate", [1e-9, 1 - 1e-9])
+def test_dropout_of_a_rate_near_either_end_stays_finite(rate):
+    assert np.isfinite(dropout(jnp.ones((3, 4)), KEY, jnp.arange(3), rate)).all()
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0])
+def test_dropout_refuses_what_is_no_rate(rate):
     with pytest.raises(ValueError, match="dropout rate"):
         dropout(jnp.ones((3, 4)), KEY, jnp.arange(3), rate)

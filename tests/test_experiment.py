@@ -11,6 +11,7 @@ import pytest
 from jhash import evaluate, experiment, plan, report
 from jhash.config import experiment as describe
 from jhash.types import InputError
+from jhash.workdir import claimed
 
 SMALL = {
     "mcmsh": {"bits": 8, "width": 16, "centres": 12, "batch": 16, "steps": 3, "gates": ("L",), "reduction": 4},
@@ -171,6 +172,33 @@ def test_missing_labels_are_refused_before_training(clips, tmp_path):
     with pytest.raises(InputError, match="labels|kinds"):
         experiment.run(asked, tmp_path / "w")
     assert not list(tmp_path.glob("w/seed-0/*"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("seed", -1, "config.seed: expected at least 0, found -1"),
+        ("seeds", 0, "config.seeds: expected at least 1, found 0"),
+        ("select_every", 0, "config.select_every: expected at least 1, found 0"),
+        ("run.log_every", 0, "config.run.log_every: expected at least 1, found 0"),
+        ("run.devices", -1, "config.run.devices: expected at least 0, found -1"),
+        ("presets", (), "config.presets: expected at least one protocol, found none"),
+    ],
+)
+def test_a_field_of_the_experiment_that_says_nothing_is_refused(clips, tmp_path, field, value, sentence):
+    asked = config(clips)
+    asked.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match=sentence):
+        experiment.run(asked, tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_workdir_that_is_a_link_stays_one_where_an_experiment_is_refused(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "w").symlink_to(tmp_path / "disk")
+    with pytest.raises(InputError, match="refused"), claimed(tmp_path / "w", {"run": {"resident_gb": 1.0}}):
+        raise InputError("refused")
+    assert (tmp_path / "w").is_symlink() and list((tmp_path / "disk").iterdir()) == []
 
 
 def test_validation_without_a_share_is_refused(clips, tmp_path):

@@ -192,6 +192,20 @@ def test_the_best_state_by_validation_is_kept_and_survives_a_stop(tmp_path):
     assert float(unbroken["train"].collections["scale"]) == pytest.approx(2**0.5)
 
 
+def test_a_damaged_best_state_is_a_sentence_that_says_what_to_delete(tmp_path):
+    options = {"score": lambda past: 1.0, "score_every": 3}
+    with pytest.raises(Stopped):
+        train.train(toys.Mcmsh(), toys.tables(), run(tmp_path, stopping=stop_after(3), **options))
+    truncate(tmp_path / "00_train" / "best")
+    with pytest.raises(InputError, match="the best step is lost: delete .*00_train to train it again"):
+        train.train(toys.Mcmsh(), toys.tables(), run(tmp_path, **options))
+
+
+def test_a_method_without_steps_has_no_best_one(tmp_path):
+    options = {"score": lambda past: pytest.fail("scored"), "score_every": 3}
+    assert train.train(toys.Mcmsh(steps=0), toys.tables(), run(tmp_path, **options))["train"].params
+
+
 def test_a_checkpoint_of_four_devices_goes_on_on_one(tmp_path):
     alone = train.train(toys.Mcmsh(), toys.tables(), run(tmp_path / "a"))
     with pytest.raises(Stopped):
