@@ -3,7 +3,7 @@
 python -m jhash.launch --config configs/cmgcah_fashion.py --workdir runs/cmgcah_fashion
 
 About 35 minutes on one core for CMGCAH itself. mAP over the ranking, 64 bits, 3 seeds, image → image / image → text /
-text → image / text → text: .837/.835/.962/.962, CCA-ITQ .478/.536/.560/.643. With names as counts
+text → image / text → text: .837/.835/.962/.962, CCA-ITQ .478/.536/.560/.643. With words as 0/1
 (--config.data.normalise=none --config.hyper.bias_correction=False) .760/.755/.852/.873 (seed 0).
 """
 
@@ -11,7 +11,7 @@ from jhash.config import experiment
 
 
 def get_config():
-    config = experiment("cmgcah", "fashion", normalise="clip")  # each name's counts of words to root mean square 1
+    config = experiment("cmgcah", "fashion", normalise="clip")  # each name's words, 0/1, to root mean square 1
     config.data.pixels = "centre_clip"
     config.baselines = ("dcmh", "cca_itq", "itq")
     config.hyper.bits = 64

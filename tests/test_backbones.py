@@ -92,8 +92,6 @@ def test_parity_with_torch(name, monkeypatch, tmp_path):
     assert error(features, reference(case)["features"]) < 1e-5
 
 
-@pytest.mark.slow
-@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["vgg16", "resnet50", "cnn_f", "c3d"])
 def test_parity_with_torch_at_full_size(name, tmp_path):
     case = f"{name}_whole"

@@ -44,7 +44,7 @@ TERMS = ("adversarial", "between", "within", "quantisation", "label", "critic")
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """CMGCAH; numbers are the paper's where it prints one, five forms are not: see BUILD_NOTES.md."""
+    """CMGCAH; numbers are the paper's where it prints one, six forms are not: see BUILD_NOTES.md."""
 
     bits: int = 64
     media: tuple[str, ...] = ("image", "text")
