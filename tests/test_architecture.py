@@ -22,7 +22,7 @@ ALLOWED = {
     "parallel": set(),
     "encoders": {"codes"},
     "losses": {"codes", "structure"},
-    "weights": {"encoders"},
+    "weights": {"command", "encoders"},
     "fields": set(),
     "methods": {"codes", "fields", "features", "structure", "encoders", "losses", "weights"},
     "data": {"features"},
