@@ -28,7 +28,8 @@ def dropout_rows(x: Array, keys: Array, rate: float, *, axis: int = 0) -> Array:
     """Zeroes entries with probability `rate` and divides the rest by the exact probability of being kept.
 
     An entry costs 1 random bit at rate 1/2, otherwise 8, or 16 or 24 where fewer would miss the rate by more than 2 %
-    of it (.1 becomes 26/256); a plain bernoulli costs 32, which on a CPU is most of a small network's time.
+    of it (.1 becomes 26/256; below 2⁻²⁵ nothing is dropped); a plain bernoulli costs 32, which on a CPU is most of a
+    small network's time.
 
     Args:
         x: [..., B, ...] with the rows on `axis`, which isn't the last unless it is the only one.
