@@ -372,10 +372,14 @@ def test_balance_brings_the_means_of_bits_to_0():
 
 
 @pytest.mark.parametrize(
-    ("name", "clip", "first"), [("cnn_small", (4, 6, 6, 1), "patches"), ("c3d", (16, 112, 112, 3), "conv1")]
+    ("name", "clip", "first", "least"),
+    [("cnn_small", (4, 6, 6, 1), "patches", 8), ("c3d", (16, 112, 112, 3), "conv1", 2)],
 )
-def test_clips_pass_through_a_backbone(name, clip, first):
-    """From pixels of a clip to codes in [-1, 1] that differ, and back to a gradient in the first layer."""
+def test_clips_pass_through_a_backbone(name, clip, first, least):
+    """From pixels of a clip to codes in [-1, 1] that differ, and back to a gradient in the first layer.
+
+    At least so many bits differ between items: some of so narrow a C3D's stand at their ends for all of them.
+    """
     method = dsmhn.Method(**TINY | {"backbones": (name, ""), "hidden": (0, 0)})
     tables = pairs(items=8, image=clip)
     stage, context, state, _ = begun(method, tables)
@@ -388,7 +392,7 @@ def test_clips_pass_through_a_backbone(name, clip, first):
 
     slopes, codes = jax.jit(both)(state.params, batch_of(tables, method))
     assert np.linalg.norm(slopes["image"]["backbone"][first]["kernel"]) > 0
-    assert codes.shape == (8, 8) and np.abs(codes).max() <= 1 and np.ptp(codes, axis=0).max() > 1e-3
+    assert codes.shape == (8, 8) and np.abs(codes).max() <= 1 and (np.ptp(codes, axis=0) > 1e-3).sum() >= least
 
 
 FROZEN = dsmhn.Method(
